@@ -1,0 +1,39 @@
+"""Segment anything in napari, and without a window.
+
+The public names are loaded on first use, so that importing this package costs napari nothing:
+no torch, Qt or napari comes in before it is needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_anysam.networks.load import load_model
+    from napari_anysam.segmentation.interactive import segment
+    from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.tracking import propagate
+
+__all__ = ["Prompt", "__version__", "load_model", "propagate", "segment"]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Prompt": "napari_anysam.segmentation.prompts",
+    "load_model": "napari_anysam.networks.load",
+    "propagate": "napari_anysam.segmentation.tracking",
+    "segment": "napari_anysam.segmentation.interactive",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from the module it lives in (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Name the lazy names too."""
+    return sorted(__all__)

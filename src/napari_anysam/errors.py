@@ -1,0 +1,49 @@
+"""Typed errors: each message is one sentence for the user that names the remedy.
+
+Raised headless as they are; the napari side shows them as notifications.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AnySAMError",
+    "Cancelled",
+    "CapabilityError",
+    "CheckpointError",
+    "ImageError",
+    "ModelNotFoundError",
+    "PromptError",
+    "UnknownArchitectureError",
+]
+
+
+class AnySAMError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ModelNotFoundError(AnySAMError):
+    """A model name that the catalogue does not hold, or a model that is not on disk."""
+
+
+class CheckpointError(AnySAMError):
+    """A file that cannot be read as a checkpoint, or whose tensors do not fit the network."""
+
+
+class UnknownArchitectureError(CheckpointError):
+    """A readable checkpoint whose tensors belong to no family that this package knows."""
+
+
+class CapabilityError(AnySAMError):
+    """A request that the chosen model cannot serve, such as tracking with an image model."""
+
+
+class PromptError(AnySAMError, ValueError):
+    """A prompt that contradicts itself or lies outside its image."""
+
+
+class ImageError(AnySAMError, ValueError):
+    """An image that cannot be segmented: empty, of an unknown layout, or not readable."""
+
+
+class Cancelled(AnySAMError):  # noqa: N818 - an outcome that was asked for, not a fault
+    """The work was cancelled on request; what was finished stays."""

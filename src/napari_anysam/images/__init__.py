@@ -1,0 +1,1 @@
+"""From an nD array to what a network eats."""

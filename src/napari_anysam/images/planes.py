@@ -1,0 +1,283 @@
+"""From an array of any kind to single planes, each read only when it is asked for.
+
+A stack is any three-dimensional array and an axis to walk along; channels are an extra axis that
+the caller names. Nothing is read when a ``Planes`` is made: shape and dtype are all it looks at.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from napari_anysam.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Planes"]
+
+_RGB_CHANNELS = (3, 4)
+
+
+class Planes:
+    """The planes of a stack along one axis, read one at a time.
+
+    Parameters
+    ----------
+    array : array-like or list of levels
+        Anything with ``shape``, ``ndim``, ``dtype`` and ``__getitem__`` (numpy, dask, zarr, h5py,
+        xarray), or the levels of a multiscale image, of which the first (largest) is used.
+        Without ``channel_axis`` it has three dimensions, with it four. Bool, integers and floats
+        of every width and byte order are taken.
+    axis : int
+        Axis of ``array`` to walk along; the two others are rows and columns, in that order.
+    channel_axis : int or None
+        Axis of ``array`` that holds channels. Both axes count in the whole array and may be
+        negative.
+
+    Raises
+    ------
+    ImageError
+        If the array is empty, or its layout or dtype is not one of these.
+
+    Notes
+    -----
+    Four uint8 channels on the last axis are RGBA; the alpha channel is left out.
+    """
+
+    __slots__ = ("_array", "_axis", "_channel_axis", "_drop_alpha", "_dtype")
+
+    def __init__(self, array: Any, axis: int = 0, channel_axis: int | None = None) -> None:
+        array, dtype = _checked(array)
+        wanted = 3 if channel_axis is None else 4
+        if array.ndim != wanted:
+            raise ImageError(_stack_remedy(array.shape, channel_axis))
+        self._array, self._dtype = array, dtype
+        self._axis: int | None = _axis(axis, array.ndim, "axis")
+        self._set_channels(channel_axis)
+        if self._axis == self._channel_axis:
+            raise ImageError(
+                f"axis and channel_axis are both axis {self._axis} of shape {_text(array.shape)}; "
+                "name two different axes."
+            )
+
+    @classmethod
+    def single(cls, image: Any, channel_axis: int | None = None) -> Self:
+        """Take one plane, whose ``count`` is 1.
+
+        Parameters
+        ----------
+        image : array-like or list of levels
+            (H, W); or uint8 (H, W, 3) or (H, W, 4) as RGB; or three dimensions with
+            ``channel_axis``.
+        channel_axis : int or None
+            Axis that holds channels, where the image is not one of the first two.
+
+        Raises
+        ------
+        ImageError
+            If the image is empty, or its layout or dtype is not one of these.
+        """
+        array, dtype = _checked(image)
+        if channel_axis is None and _looks_rgb(array.shape, dtype):
+            channel_axis = -1
+        wanted = 2 if channel_axis is None else 3
+        if array.ndim != wanted:
+            raise ImageError(_image_remedy(array.shape, channel_axis))
+        planes = cls.__new__(cls)
+        planes._array, planes._dtype, planes._axis = array, dtype, None
+        planes._set_channels(channel_axis)
+        return planes
+
+    def _set_channels(self, channel_axis: int | None) -> None:
+        ndim = self._array.ndim
+        self._channel_axis = (
+            None if channel_axis is None else _axis(channel_axis, ndim, "channel_axis")
+        )
+        self._drop_alpha = (
+            self._dtype == np.uint8
+            and self._channel_axis == ndim - 1
+            and int(self._array.shape[-1]) == 4
+        )
+
+    @property
+    def count(self) -> int:
+        """Number of planes."""
+        return 1 if self._axis is None else int(self._array.shape[self._axis])
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns of a plane (H, W)."""
+        height, width = (
+            int(size)
+            for position, size in enumerate(self._array.shape)
+            if position not in (self._axis, self._channel_axis)
+        )
+        return height, width
+
+    @property
+    def channels(self) -> int | None:
+        """Channels of a plane as it is read; None for (H, W) planes."""
+        if self._channel_axis is None:
+            return None
+        return 3 if self._drop_alpha else int(self._array.shape[self._channel_axis])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Pixel type as it is stored."""
+        return self._dtype
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the pixels are 8-bit colour, to be shown as they are."""
+        return self._dtype == np.uint8 and self.channels == 3
+
+    def read(self, index: int = 0, step: int = 1) -> NDArray[Any]:
+        """Read one plane; of a lazy array, only that plane.
+
+        Parameters
+        ----------
+        index : int
+            From 0 to ``count - 1``.
+        step : int
+            Take every step-th row and column.
+
+        Returns
+        -------
+        array (H, W) or (H, W, C)
+            In the stored dtype; it may be a view of the caller's array, so do not write to it.
+
+        Raises
+        ------
+        ImageError
+            If the index lies outside the stack, or the plane cannot be read.
+        """
+        plane = self._load(index, step)
+        if self._channel_axis is None:
+            return plane
+        before = self._axis is not None and self._axis < self._channel_axis
+        plane = np.moveaxis(plane, self._channel_axis - before, -1)
+        return plane[..., :3] if self._drop_alpha else plane
+
+    def _load(self, index: int, step: int) -> NDArray[Any]:
+        index = operator.index(index)
+        if not 0 <= index < self.count:
+            raise ImageError(f"Plane {index} lies outside the stack; use 0 to {self.count - 1}.")
+        key: list[int | slice] = [slice(None, None, step)] * self._array.ndim
+        if self._axis is not None:
+            key[self._axis] = index
+        if self._channel_axis is not None:
+            key[self._channel_axis] = slice(None)
+        try:
+            # np.asarray is where dask computes; every other kind reads at the subscript.
+            return np.asarray(self._array[tuple(key)])
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise ImageError(
+                f"Plane {index} could not be read ({type(error).__name__}: {error}); check that "
+                "the image's file is complete and still where it was."
+            ) from error
+
+
+def _checked(array: Any) -> tuple[Any, np.dtype[Any]]:
+    """Reduce a multiscale image to its first level and check what every layout needs."""
+    array = _first_level(array)
+    try:
+        dtype = np.dtype(array.dtype)
+    except (AttributeError, TypeError):
+        array = _as_numpy(array)
+        dtype = array.dtype
+    if dtype.kind not in "buif":
+        raise ImageError(
+            f"The image has pixels of type {dtype}; give bool, integer or float pixels"
+            + (", such as numpy.abs(image)." if dtype.kind == "c" else ".")
+        )
+    shape = tuple(array.shape)
+    if any(isinstance(size, float) and math.isnan(size) for size in shape):
+        raise ImageError(
+            "The dask array does not know its shape; call compute_chunk_sizes() on it first."
+        )
+    if not all(shape):
+        raise ImageError(
+            f"The image of shape {_text(shape)} is empty; give one with at least one pixel."
+        )
+    return array, dtype
+
+
+def _first_level(array: Any) -> Any:
+    if not isinstance(array, Sequence) or isinstance(array, (str, bytes)):
+        return array
+    if not len(array):
+        raise ImageError("The image is an empty list; give an array or the levels of one.")
+    first = array[0]
+    if not hasattr(first, "shape"):
+        return array
+    if len(array) > 1 and tuple(array[1].shape) == tuple(first.shape):
+        raise ImageError(
+            f"The image is a list of {len(array)} arrays of one shape, so not the levels of a "
+            "multiscale image; join them with numpy.stack first."
+        )
+    return first
+
+
+def _as_numpy(array: Any) -> NDArray[Any]:
+    try:
+        converted = np.asarray(array)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ImageError(
+            f"A {type(array).__name__} is not an image ({error}); give an array of pixels."
+        ) from error
+    if converted.dtype.kind == "O":
+        raise ImageError(f"A {type(array).__name__} is not an image; give an array of pixels.")
+    return converted
+
+
+def _axis(axis: int, ndim: int, name: str) -> int:
+    axis = operator.index(axis)
+    if not -ndim <= axis < ndim:
+        raise ImageError(f"{name} is {axis}, but the image has axes 0 to {ndim - 1}.")
+    return axis % ndim
+
+
+def _looks_rgb(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    return len(shape) == 3 and dtype == np.uint8 and shape[-1] in _RGB_CHANNELS
+
+
+def _stack_remedy(shape: tuple[int, ...], channel_axis: int | None) -> str:
+    has = f"The stack of shape {_text(shape)} has {_dimensions(len(shape))}"
+    if channel_axis is not None:
+        return (
+            f"{has}; with channel_axis={channel_axis} it needs 4 (planes, rows, columns, "
+            "channels): " + ("slice the others away first." if len(shape) > 4 else "leave it out.")
+        )
+    if len(shape) < 3:
+        return f"{has}; a stack needs 3 (planes, rows, columns): segment it as an image instead."
+    remedy = f"{has}; slice it to 3 (planes, rows, columns) first, for example array[0]"
+    return f"{remedy}, or name its channels with channel_axis." if len(shape) == 4 else f"{remedy}."
+
+
+def _image_remedy(shape: tuple[int, ...], channel_axis: int | None) -> str:
+    has = f"The image of shape {_text(shape)} has {_dimensions(len(shape))}"
+    if channel_axis is not None:
+        return f"{has}; with channel_axis={channel_axis} it needs 3 (rows, columns, channels): " + (
+            "slice the others away first." if len(shape) > 3 else "leave it out."
+        )
+    if len(shape) == 3:
+        return (
+            f"{has} and is not 8-bit RGB; name its channels with channel_axis, or slice it to "
+            "2 (rows, columns) first."
+        )
+    if len(shape) < 2:
+        return f"{has}; an image needs 2 (rows, columns)."
+    return f"{has}; slice it to 2 (rows, columns) first, for example array[0, 0]."
+
+
+def _dimensions(ndim: int) -> str:
+    return "1 dimension" if ndim == 1 else f"{ndim} dimensions"
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(size) for size in shape) if shape else "()"

@@ -1,0 +1,147 @@
+"""What network a checkpoint belongs to, told from tensor names and shapes alone.
+
+The file's name never counts: people rename files. Variants that share one architecture and differ
+in preprocessing cannot be told apart here; their hash or the caller tells.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_anysam.errors import UnknownArchitectureError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Shapes = Mapping[str, tuple[int, ...]]
+
+__all__ = ["Architecture", "identify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A network that this package can build.
+
+    Parameters
+    ----------
+    version : str
+        "sam", "sam2", "sam2.1" or "anysam".
+    size : str
+        "vit_b", "tiny", "base-plus", "nano-1", ...
+    """
+
+    version: str
+    size: str
+
+    @property
+    def family(self) -> str:
+        """As ``PromptableModel.family``: which module of ``networks`` builds it."""
+        return "sam" if self.version == "sam" else "sam2"
+
+    def __str__(self) -> str:
+        """Return "version/size", as the catalogue writes it."""
+        return f"{self.version}/{self.size}"
+
+
+# (embed_dim, depth) of the image encoder: segment_anything/build_sam.py.
+_SAM_SIZES = {(768, 12): "vit_b", (1024, 24): "vit_l", (1280, 32): "vit_h"}
+
+# (embed_dim, number of blocks, d_model): sam2/configs/*/*.yaml, and our own builtin/*.yaml.
+_SAM2_SIZES = {
+    (96, 12, 256): "tiny",
+    (96, 16, 256): "small",
+    (112, 24, 256): "base-plus",
+    (144, 48, 256): "large",
+}
+_OWN_SIZES = {(32, 7, 128): "nano-1"}
+
+# A tensor whose name matches marks a family that has SAM's names but another network.
+_RELATIVES = (
+    ("SAM-HQ", r"mask_decoder\.hf_token"),
+    ("SAM-Med2D", r"image_encoder\.blocks\.\d+\.Adapter\."),
+    ("MobileSAM or MedSAM-Lite", r"image_encoder\.layers\.\d+\.blocks\."),
+    ("EdgeSAM", r"image_encoder\.fuse_stage2\."),
+    ("EdgeTAM", r"spatial_perceiver\."),
+    ("EfficientTAM", r"image_encoder\.trunk\..*\.rel_pos|image_encoder\.trunk\.pos_embed_cls"),
+    ("SAM in the layout of transformers", r"vision_encoder\.(layers|backbone)\."),
+    ("SAM 3", r"(detector|tracker)\."),
+)
+
+
+def identify(shapes: Shapes) -> Architecture:
+    """Tell the architecture from names and shapes of a checkpoint's tensors.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        Every tensor's shape by its name, prefixes already removed.
+
+    Raises
+    ------
+    UnknownArchitectureError
+        If no network of this package has such tensors.
+    """
+    _refuse_relatives(shapes)
+    if {"image_encoder.trunk.patch_embed.proj.weight", "memory_encoder.out_proj.weight"} <= set(
+        shapes
+    ):
+        return _identify_sam2(shapes)
+    if {"image_encoder.patch_embed.proj.weight", "mask_decoder.mask_tokens.weight"} <= set(shapes):
+        return _identify_sam(shapes)
+    first = ", ".join(sorted(shapes)[:3])
+    raise UnknownArchitectureError(
+        f"Its {len(shapes)} tensors ({first}, ...) belong to no model that this version knows; "
+        "choose a checkpoint of SAM, SAM 2 or SAM 2.1."
+    )
+
+
+def _refuse_relatives(shapes: Shapes) -> None:
+    for family, pattern in _RELATIVES:
+        if any(re.match(pattern, name) for name in shapes):
+            raise UnknownArchitectureError(
+                f"It looks like a {family} checkpoint, which this version cannot load; "
+                "choose a checkpoint of SAM, SAM 2 or SAM 2.1."
+            )
+
+
+def _identify_sam(shapes: Shapes) -> Architecture:
+    width = _first(shapes, "image_encoder.patch_embed.proj.weight")
+    depth = _count(shapes, r"image_encoder\.blocks\.(\d+)\.")
+    if not depth or "image_encoder.blocks.0.attn.rel_pos_h" not in shapes:
+        raise UnknownArchitectureError(
+            "It looks like SAM but lacks the tensors of its image encoder "
+            "(image_encoder.blocks.0.attn.rel_pos_h); get the complete file."
+        )
+    # Every hyper-parameter can be read from the shapes, so other widths and depths load too.
+    return Architecture("sam", _SAM_SIZES.get((width, depth), f"vit_{width}x{depth}"))
+
+
+def _identify_sam2(shapes: Shapes) -> Architecture:
+    width = _first(shapes, "image_encoder.trunk.patch_embed.proj.weight")
+    depth = _count(shapes, r"image_encoder\.trunk\.blocks\.(\d+)\.")
+    model_width = _first(shapes, "image_encoder.neck.convs.0.conv.weight")
+    found = (width, depth, model_width)
+    if found in _OWN_SIZES:
+        return Architecture("anysam", _OWN_SIZES[found])
+    if found in _SAM2_SIZES:
+        # sam2.1/*.yaml: no_obj_embed_spatial and proj_tpos_enc_in_obj_ptrs came with 2.1.
+        later = "no_obj_embed_spatial" in shapes or "obj_ptr_tpos_proj.weight" in shapes
+        return Architecture("sam2.1" if later else "sam2", _SAM2_SIZES[found])
+    raise UnknownArchitectureError(
+        f"It looks like SAM 2, but with an encoder of width {width}, {depth} blocks and a neck of "
+        f"width {model_width}, which is no size that this version knows; "
+        "choose tiny, small, base+ or large."
+    )
+
+
+def _first(shapes: Shapes, name: str) -> int:
+    shape = shapes.get(name, ())
+    return shape[0] if shape else 0
+
+
+def _count(shapes: Shapes, pattern: str) -> int:
+    """Count the distinct numbers that the pattern's group finds in the tensor names."""
+    numbers = (re.match(pattern, name) for name in shapes)
+    return len({match[1] for match in numbers if match})

@@ -1,0 +1,179 @@
+"""The models this package knows: frozen records read from ``catalogue.toml``.
+
+Facts are data. A new model is a new entry in the TOML file, not a line of code here.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from napari_anysam.errors import ModelNotFoundError
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "ModelSpec",
+    "catalogue",
+    "find_by_sha256",
+    "find_model",
+    "names",
+    "parse_catalogue",
+]
+
+DEFAULT_MODEL = "anysam-nano"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What is known of one model before its file is opened.
+
+    Parameters
+    ----------
+    name : str
+        Name in the API and on the command line, such as "sam2.1-tiny".
+    aliases : tuple of str
+        Other names that mean the same.
+    title : str
+        Name for humans.
+    family : str
+        As ``PromptableModel.family``.
+    architecture : str
+        "version/size", as ``checkpoint.Architecture`` finds it in the file.
+    file : str
+        Name of the official file.
+    urls : tuple of str
+        Where to get it: the official address first, mirrors after it.
+    size_bytes : int or None
+        Length of the official file.
+    sha256 : str or None
+        Hash of the official file, in lower case.
+    sha256_trust : str
+        How far that hash is trusted; empty without a hash.
+    licence : str
+        SPDX name of the licence of the weights.
+    parameters_millions : float
+        Size of the network.
+    image_size : int
+        Side of the square network input in pixels.
+    prompts : tuple of str
+        Of "point", "box", "mask".
+    tracking : bool
+        Whether it follows objects through stacks and time series.
+    description : str
+        One sentence for the user.
+    good_for : tuple of str
+        Kinds of images: "natural", "light microscopy", ...
+    builtin : bool
+        Whether the weights come with this package.
+    """
+
+    name: str
+    title: str
+    family: str
+    architecture: str
+    file: str
+    licence: str
+    parameters_millions: float
+    image_size: int
+    prompts: tuple[str, ...]
+    tracking: bool
+    description: str
+    good_for: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    size_bytes: int | None = None
+    sha256: str | None = None
+    sha256_trust: str = ""
+    builtin: bool = False
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The name and its aliases."""
+        return (self.name, *self.aliases)
+
+
+@cache
+def catalogue() -> tuple[ModelSpec, ...]:
+    """Return every model of the catalogue, in the order in which it is shown."""
+    text = files("napari_anysam.models").joinpath("catalogue.toml").read_text(encoding="utf-8")
+    return parse_catalogue(text)
+
+
+def parse_catalogue(text: str) -> tuple[ModelSpec, ...]:
+    """Read the records of a catalogue in TOML.
+
+    Raises
+    ------
+    ValueError
+        If a field is unknown, missing or of a wrong type, or a name is used twice.
+    """
+    specs = tuple(_parse_spec(entry) for entry in tomllib.loads(text).get("models", []))
+    seen: set[str] = set()
+    for name in (name for spec in specs for name in spec.all_names):
+        if name in seen:
+            raise ValueError(f"The catalogue uses the name {name!r} twice.")
+        seen.add(name)
+    return specs
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that ``load_model`` takes, aliases left out."""
+    return tuple(spec.name for spec in catalogue())
+
+
+def find_model(name: str) -> ModelSpec:
+    """Return the model of this name or alias.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If the catalogue does not hold it; the message lists what it holds.
+    """
+    for spec in catalogue():
+        if name in spec.all_names:
+            return spec
+    raise ModelNotFoundError(
+        f"No model is called {name!r}; use one of {', '.join(names())}, "
+        "or the path of a checkpoint file."
+    )
+
+
+def find_by_sha256(sha256: str) -> ModelSpec | None:
+    """Return the model whose official file has this hash, if the catalogue holds it."""
+    return next((spec for spec in catalogue() if spec.sha256 == sha256), None)
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "parameters_millions": (int, float),
+    "image_size": int,
+    "size_bytes": int,
+    "tracking": bool,
+    "builtin": bool,
+}
+_LISTS = {"prompts", "good_for", "aliases", "urls"}
+
+
+def _parse_spec(entry: dict[str, Any]) -> ModelSpec:
+    who = entry.get("name", "an entry without a name")
+    unknown = set(entry) - {field.name for field in fields(ModelSpec)}
+    if unknown:
+        raise ValueError(f"The catalogue's {who} has unknown fields: {', '.join(sorted(unknown))}.")
+    values = {key: _parse_value(who, key, value) for key, value in entry.items()}
+    try:
+        return ModelSpec(**values)
+    except TypeError as error:
+        raise ValueError(f"The catalogue's {who} is incomplete: {error}.") from error
+
+
+def _parse_value(who: str, key: str, value: Any) -> Any:
+    if key in _LISTS:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError(f"The catalogue's {who} needs a list of strings as {key}.")
+        return tuple(value)
+    wanted = _TYPES.get(key, str)
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise ValueError(f"The catalogue's {who} has {value!r} as {key}.")
+    return value

@@ -1,0 +1,150 @@
+"""What every network offers, whatever its family.
+
+A network sees one encoded image at a time: a whole plane or a region of one. Prompts are in
+(row, column) pixels of that image; each network turns them into its own (x, y) input frame, as
+its official code does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from napari_anysam.segmentation.prompts import Prompt
+
+__all__ = ["Capabilities", "Embedding", "Masks", "PromptableModel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Which prompts a network takes and whether it can track."""
+
+    points: bool = True
+    boxes: bool = True
+    masks: bool = True
+    tracking: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """One encoded image.
+
+    Parameters
+    ----------
+    tensors : mapping of str to tensor
+        The network's own features, batch 1, on its device and in its compute precision.
+    image_shape : (H, W)
+        Pixels of the image that was encoded; prompts and upscaled logits are in this frame.
+    model_key : str
+        ``PromptableModel.key`` of the network that made it; another one refuses it.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    image_shape: tuple[int, int]
+    model_key: str
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all feature tensors."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Masks:
+    """Candidate masks of a batch of objects.
+
+    Parameters
+    ----------
+    logits : float32 tensor (B, K, h, w)
+        Low-resolution logits in the network's own frame; positive is inside.
+    scores : float32 tensor (B, K)
+        Predicted IoU.
+    object_logits : float32 tensor (B,) or None
+        Positive where the object is on the plane; None for families without such a head.
+    """
+
+    logits: torch.Tensor
+    scores: torch.Tensor
+    object_logits: torch.Tensor | None = None
+
+
+@runtime_checkable
+class PromptableModel(Protocol):
+    """A loaded network that segments images from prompts.
+
+    Not re-entrant: one thread calls it.
+    """
+
+    @property
+    def name(self) -> str:
+        """Catalogue name, or the stem of the checkpoint's file."""
+
+    @property
+    def family(self) -> str:
+        """Family as the catalogue names it: "sam", "sam2", ..."""
+
+    @property
+    def key(self) -> str:
+        """Identity for caches: changes with weights, precision and preprocessing."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square network input in pixels."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Prompts it takes, and whether it is also a TrackingModel."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    @property
+    def precision(self) -> str:
+        """Resolved precision: "fp32", "bf16" or "fp16"."""
+
+    def encode(
+        self, image: NDArray[np.uint8], *, cancelled: Callable[[], bool] | None = None
+    ) -> Embedding:
+        """Encode one RGB image.
+
+        Parameters
+        ----------
+        image : uint8 array (H, W, 3)
+            A whole plane or a region of it, already conditioned.
+        cancelled : callable, optional
+            Asked between encoder blocks; when it answers True, ``Cancelled`` is raised.
+        """
+
+    def decode(
+        self,
+        embedding: Embedding,
+        prompts: Sequence[Prompt],
+        *,
+        previous_logits: torch.Tensor | None = None,
+        multimask: bool | None = None,
+    ) -> Masks:
+        """Decode one prompt per object, all of them on one encoded image.
+
+        Parameters
+        ----------
+        embedding : Embedding
+            From this network's ``encode``.
+        prompts : sequence of Prompt
+            One per object, in pixels of the encoded image. Its ``mask``, if any, has the encoded
+            image's shape and is fed as a dense prompt. Plane and object id are ignored.
+        previous_logits : tensor (B, 1, h, w), optional
+            Logits of an earlier answer, to be refined.
+        multimask : bool, optional
+            Three candidates or one; None asks for three where the prompt is a single point.
+        """
+
+    def upscale(self, logits: torch.Tensor, image_shape: tuple[int, int]) -> torch.Tensor:
+        """Bring (B, K, h, w) logits to (B, K, H, W) pixels of the encoded image."""

@@ -1,0 +1,57 @@
+"""Filling a network with a checkpoint's tensors: all of them, or none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_anysam.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor, nn
+
+__all__ = ["check_fit", "fill_network"]
+
+_SHOWN = 3
+
+
+def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Copy every tensor into the network of the same name and shape.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor is missing, unexpected or of another shape; the network is then unchanged.
+    """
+    check_fit(network.state_dict(), tensors, name)
+    network.load_state_dict(tensors, strict=True)
+
+
+def check_fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], name: str) -> None:
+    """Raise CheckpointError with what is missing, unexpected or mis-shaped, if anything is."""
+    faults = [
+        _listed("missing", [key for key in expected if key not in tensors]),
+        _listed("unexpected", [key for key in tensors if key not in expected]),
+        _listed("of a wrong shape", _misshaped(expected, tensors)),
+    ]
+    found = "; ".join(fault for fault in faults if fault)
+    if found:
+        raise CheckpointError(
+            f"The tensors of {name} do not fit its network: {found}; get the complete file."
+        )
+
+
+def _misshaped(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> list[str]:
+    return [
+        f"{key} {tuple(tensors[key].shape)} instead of {tuple(tensor.shape)}"
+        for key, tensor in expected.items()
+        if key in tensors and tensors[key].shape != tensor.shape
+    ]
+
+
+def _listed(what: str, items: Sequence[str]) -> str:
+    if not items:
+        return ""
+    more = f", and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return f"{len(items)} {what} ({', '.join(items[:_SHOWN])}{more})"

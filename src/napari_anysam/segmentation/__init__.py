@@ -1,0 +1,1 @@
+"""From prompts to labels: what this project exists for."""

@@ -1,0 +1,162 @@
+"""Candidate masks, and which of them answers best.
+
+A prompt that was looked at in several regions has answers at several scales. They compete by
+predicted IoU, less what speaks against the scale: a mask that is cut by its region's border, fills
+its region, or covers few network pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from napari_anysam.segmentation.regions import Region
+
+__all__ = ["Candidate", "Prediction", "distinct", "rank"]
+
+SAME_OBJECT = 0.8
+"""Two candidates that overlap by more than this IoU are one answer."""
+
+BORDER_PENALTY = 1.0
+"""Weight of the part of a mask's outline that is cut by its region's border."""
+
+FILL_LIMIT = 0.6
+"""Part of a region above which a mask is probably seen too close."""
+
+SMALLEST_SIDE = 14.0
+"""Network pixels across below which a mask is too coarse to trust its score."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One mask that could be meant.
+
+    Parameters
+    ----------
+    region : Region
+        The window of the plane that was encoded.
+    logits : float32 array (region.height, region.width)
+        Positive is inside.
+    score : float
+        Predicted IoU.
+    network_logits : float32 array (h, w)
+        The same answer in the network's own frame, for refining it with further prompts.
+    """
+
+    region: Region
+    logits: NDArray[np.float32]
+    score: float
+    network_logits: NDArray[np.float32]
+
+    def mask(self, threshold: float = 0.0) -> NDArray[np.bool_]:
+        """Return the mask in the region's window."""
+        return self.logits > threshold
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """The answer to one prompt: its candidates, the best one first."""
+
+    object_id: int
+    plane: int | None
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def best(self) -> Candidate:
+        """The candidate that stands first."""
+        return self.candidates[0]
+
+    def choosing(self, index: int) -> Prediction:
+        """Return the same answer with another candidate put first."""
+        chosen = self.candidates[index]
+        others = tuple(other for other in self.candidates if other is not chosen)
+        return replace(self, candidates=(chosen, *others))
+
+
+def rank(
+    logits: NDArray[np.float32], score: float, region: Region, plane_shape: tuple[int, int]
+) -> float:
+    """Weigh a predicted IoU by how well its mask sits in its region.
+
+    Parameters
+    ----------
+    logits : float32 array (h, w)
+        In the network's own frame, a quarter of its input resolution.
+    score : float
+        Predicted IoU.
+    region : Region
+        What was encoded.
+    plane_shape : (H, W)
+        Borders of the plane do not count as borders of the region.
+
+    Returns
+    -------
+    float
+        Comparable between the regions of one prompt; at most ``score``.
+    """
+    mask = logits > 0
+    area = int(mask.sum())
+    if area == 0:
+        return score - 2.0
+    height, width = mask.shape
+    side = 4 * math.sqrt(area)  # logits lie at a quarter of the network's input resolution
+    coarse = max(0.0, 1.0 - side / SMALLEST_SIDE)
+    if region.shape == plane_shape:
+        return score - coarse
+    fill = max(0.0, area / (height * width) - FILL_LIMIT)
+    return score - coarse - fill - BORDER_PENALTY * _cut(mask, region, plane_shape)
+
+
+def _cut(mask: NDArray[np.bool_], region: Region, plane_shape: tuple[int, int]) -> float:
+    """Return what region borders cut off inside the plane, in sides of a square of its area."""
+    edges = (
+        (mask[0], region.row > 0),
+        (mask[-1], region.row + region.height < plane_shape[0]),
+        (mask[:, 0], region.column > 0),
+        (mask[:, -1], region.column + region.width < plane_shape[1]),
+    )
+    cut = sum(int(edge.sum()) for edge, inside_plane in edges if inside_plane)
+    side = max(math.sqrt(float(mask.sum())), 1.0)
+    return min(1.0, cut / side)
+
+
+def _iou(one: Candidate, other: Candidate) -> float:
+    """Return the IoU of two candidates in plane pixels."""
+    first, second = one.mask(), other.mask()
+    top = max(one.region.row, other.region.row)
+    left = max(one.region.column, other.region.column)
+    bottom = min(one.region.row + one.region.height, other.region.row + other.region.height)
+    right = min(one.region.column + one.region.width, other.region.column + other.region.width)
+    shared = 0
+    if bottom > top and right > left:
+        window = np.s_[top:bottom, left:right]
+        shared = int((_view(first, one.region, window) & _view(second, other.region, window)).sum())
+    union = int(first.sum()) + int(second.sum()) - shared
+    return shared / union if union else 1.0
+
+
+def _view(
+    mask: NDArray[np.bool_], region: Region, window: tuple[slice, slice]
+) -> NDArray[np.bool_]:
+    rows, columns = window
+    return mask[
+        rows.start - region.row : rows.stop - region.row,
+        columns.start - region.column : columns.stop - region.column,
+    ]
+
+
+def distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Leave out candidates that say the same as an earlier one."""
+    kept: list[Candidate] = []
+    for candidate in candidates:
+        if all(_iou(candidate, other) < SAME_OBJECT for other in kept):
+            kept.append(candidate)
+    return tuple(kept)

@@ -1,0 +1,283 @@
+"""One plane: prompts to candidate masks.
+
+A prompt is answered from one or several regions of its plane (`regions.py`); where there are
+several, their answers compete (`candidates.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_anysam.segmentation.candidates import Candidate, Prediction, distinct, rank
+from napari_anysam.segmentation.embeddings import EmbeddingCache
+from napari_anysam.segmentation.prompts import check_prompts
+from napari_anysam.segmentation.regions import Region, regions_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_anysam.networks.protocol import Embedding, PromptableModel
+    from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.regions import RegionChoice
+
+__all__ = ["PlanePredictor", "segment"]
+
+
+class PlanePredictor:
+    """Answers prompts on planes with one network, and keeps their embeddings.
+
+    Parameters
+    ----------
+    model : PromptableModel
+        Called from one thread only.
+    cache : EmbeddingCache, optional
+        Shared with others, or a new one.
+    """
+
+    def __init__(self, model: PromptableModel, cache: EmbeddingCache | None = None) -> None:
+        self.model = model
+        self.cache = EmbeddingCache() if cache is None else cache
+
+    def predict(
+        self,
+        read_plane: Callable[[], NDArray[np.uint8]],
+        plane_key: Hashable,
+        plane_shape: tuple[int, int],
+        prompt: Prompt,
+        *,
+        region: RegionChoice = "auto",
+        previous: Prediction | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Prediction:
+        """Answer one prompt.
+
+        Parameters
+        ----------
+        read_plane : callable
+            Returns the conditioned plane, uint8 (H, W, 3); called only if a region is not cached.
+        plane_key : hashable
+            Names the plane's pixels and their conditioning.
+        plane_shape : (H, W)
+            Pixels of the plane.
+        prompt : Prompt
+            In pixels of the plane.
+        region : {"auto", "plane"} or Region
+            What to encode; "auto" keeps the region of ``previous`` where the prompt still fits.
+        previous : Prediction, optional
+            An earlier answer for the same object, whose first candidate is refined.
+        cancelled : callable, optional
+            Asked between encoder blocks; ``Cancelled`` is raised when it answers True.
+        """
+        refined = previous.best if previous is not None else None
+        if refined is not None and region == "auto" and _fits(prompt, refined.region):
+            region = refined.region
+        answers = self.predict_many(
+            read_plane,
+            plane_key,
+            plane_shape,
+            [prompt],
+            region=region,
+            refined=refined,
+            cancelled=cancelled,
+        )
+        return answers[0]
+
+    def predict_many(
+        self,
+        read_plane: Callable[[], NDArray[np.uint8]],
+        plane_key: Hashable,
+        plane_shape: tuple[int, int],
+        prompts: Sequence[Prompt],
+        *,
+        region: RegionChoice = "auto",
+        refined: Candidate | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[Prediction]:
+        """Answer prompts of several objects on one plane; those that share a region share a batch.
+
+        The parameters are those of ``predict``; ``refined`` is the candidate that the only prompt
+        refines.
+        """
+        plane = _Plane(read_plane, plane_key)
+        wanted: dict[Region, list[int]] = {}
+        for number, prompt in enumerate(prompts):
+            for choice in regions_for(prompt, plane_shape, self.model.image_size, region):
+                wanted.setdefault(choice, []).append(number)
+        answers: list[list[_Scored]] = [[] for _ in prompts]
+        for choice, numbers in wanted.items():
+            embedding = self._embedding(plane, choice, cancelled)
+            group = [_localise(prompts[number], choice) for number in numbers]
+            scored = self._decode(embedding, group, choice, plane_shape, refined)
+            for number, found in zip(numbers, scored, strict=True):
+                answers[number].extend(found)
+        return [
+            Prediction(prompt.object_id, prompt.plane, self._candidates(found))
+            for prompt, found in zip(prompts, answers, strict=True)
+        ]
+
+    def _embedding(
+        self, plane: _Plane, region: Region, cancelled: Callable[[], bool] | None
+    ) -> Embedding:
+        key = (self.model.key, plane.key, region)
+        embedding = self.cache.get(key)
+        if embedding is None:
+            embedding = self.model.encode(plane.crop(region), cancelled=cancelled)
+            self.cache.put(key, embedding)
+        return embedding
+
+    def _decode(
+        self,
+        embedding: Embedding,
+        prompts: Sequence[Prompt],
+        region: Region,
+        plane_shape: tuple[int, int],
+        refined: Candidate | None,
+    ) -> list[list[_Scored]]:
+        previous = None
+        if refined is not None and refined.region == region:
+            import torch
+
+            previous = torch.from_numpy(refined.network_logits)[None, None]
+        masks = self.model.decode(embedding, prompts, previous_logits=previous)
+        logits = masks.logits.float().cpu().numpy()
+        scores = masks.scores.float().cpu().numpy()
+        return [
+            [
+                _Scored(region, one, float(score), rank(one, float(score), region, plane_shape))
+                for one, score in zip(of_object, of_scores, strict=True)
+            ]
+            for of_object, of_scores in zip(logits, scores, strict=True)
+        ]
+
+    def _candidates(self, found: Iterable[_Scored]) -> tuple[Candidate, ...]:
+        """Bring the answers to plane pixels, best first, without those that say the same."""
+        ranked = sorted(found, key=lambda answer: answer.rank, reverse=True)
+        return distinct(self._candidate(answer) for answer in ranked)
+
+    def _candidate(self, answer: _Scored) -> Candidate:
+        import torch
+
+        logits = torch.from_numpy(answer.logits)[None, None]
+        upscaled = self.model.upscale(logits, answer.region.shape)[0, 0].numpy()
+        return Candidate(answer.region, upscaled, answer.score, answer.logits)
+
+
+def segment(
+    image: ArrayLike,
+    prompts: Iterable[Prompt],
+    model: PromptableModel | None = None,
+    region: RegionChoice = "auto",
+    contrast: Literal["auto"] | Sequence[float] = "auto",
+    channel_axis: int | None = None,
+) -> NDArray[np.int32]:
+    """Segment a 2D image from prompts.
+
+    Parameters
+    ----------
+    image : array (H, W), uint8 (H, W, 3 or 4) as RGB, or any 2D layout with ``channel_axis``
+        numpy, dask or zarr.
+    prompts : iterable of Prompt
+        Those of one object merge.
+    model : PromptableModel, optional
+        From ``load_model``; the shipped model if left out.
+    region : {"auto", "plane"}
+        "auto" zooms to objects that are small in the image; "plane" encodes the image as a whole.
+    contrast : "auto" or (low, high)
+        The intensities shown to the network as black and white.
+    channel_axis : int, optional
+        Axis of the channels.
+
+    Returns
+    -------
+    int32 array (H, W)
+        Object ids, 0 is background; where objects overlap the higher logit wins.
+
+    Raises
+    ------
+    PromptError
+        If there is no prompt, or one lies outside the image.
+    ImageError
+        If the image is empty or its layout is not known.
+    """
+    from napari_anysam.images.conditioning import resolve_conditioning
+    from napari_anysam.images.planes import Planes
+
+    planes = Planes.single(image, channel_axis=channel_axis)
+    merged = list(check_prompts(prompts, planes.plane_shape).values())
+    conditioning = resolve_conditioning(planes, contrast)
+    if model is None:
+        from napari_anysam.networks.load import load_model
+
+        model = load_model()
+    predictions = PlanePredictor(model).predict_many(
+        lambda: conditioning.apply(planes.read(0)),
+        "image",
+        planes.plane_shape,
+        merged,
+        region=region,
+    )
+    return _paint(predictions, planes.plane_shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    """A candidate in the network's frame, with its rank among the answers of all regions."""
+
+    region: Region
+    logits: NDArray[np.float32]
+    score: float
+    rank: float
+
+
+class _Plane:
+    """Reads its pixels once, when the first region asks for them."""
+
+    def __init__(self, read: Callable[[], NDArray[np.uint8]], key: Hashable) -> None:
+        self.key = key
+        self._read = read
+        self._pixels: NDArray[np.uint8] | None = None
+
+    def crop(self, region: Region) -> NDArray[np.uint8]:
+        if self._pixels is None:
+            self._pixels = self._read()
+        return np.ascontiguousarray(self._pixels[region.slices])
+
+
+def _localise(prompt: Prompt, region: Region) -> Prompt:
+    """Bring a prompt from plane to region pixels; points beyond the region are left out."""
+    inside = [region.contains(y, x) for y, x in prompt.points]
+    points = [
+        (y - region.row, x - region.column)
+        for (y, x), keep in zip(prompt.points, inside, strict=True)
+        if keep
+    ]
+    polarity = [positive for positive, keep in zip(prompt.polarity, inside, strict=True) if keep]
+    box = prompt.box
+    if box is not None:
+        y0, x0, y1, x1 = box
+        box = (y0 - region.row, x0 - region.column, y1 - region.row, x1 - region.column)
+    mask = None if prompt.mask is None else prompt.mask[region.slices]
+    return replace(prompt, points=points, polarity=polarity, box=box, mask=mask)
+
+
+def _fits(prompt: Prompt, region: Region) -> bool:
+    return all(region.contains(y, x) for y, x in prompt.points) and (
+        prompt.box is None or region.contains_box(prompt.box)
+    )
+
+
+def _paint(predictions: Sequence[Prediction], plane_shape: tuple[int, int]) -> NDArray[np.int32]:
+    labels = np.zeros(plane_shape, dtype=np.int32)
+    highest = np.zeros(plane_shape, dtype=np.float32)
+    for prediction in predictions:
+        candidate = prediction.best
+        window = candidate.region.slices
+        wins = candidate.logits > highest[window]
+        labels[window][wins] = prediction.object_id
+        highest[window][wins] = candidate.logits[wins]
+    return labels

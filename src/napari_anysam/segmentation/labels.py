@@ -1,0 +1,176 @@
+"""Writing masks into label arrays by window, with differences that can be undone.
+
+An edit holds the window it touched, which pixels changed (one bit each) and what they were before;
+undoing restores only those pixels that still hold what the edit wrote, so that brush strokes made
+since stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LabelEdit", "Policy", "erase_object", "write_mask"]
+
+Policy = Literal["background", "over"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelEdit:
+    """What one write changed.
+
+    Parameters
+    ----------
+    index : tuple of int
+        Indices of the plane along the leading axes; empty for a 2D label array.
+    origin : (row, column)
+        Upper left pixel of the window in its plane.
+    shape : (h, w)
+        Size of the window.
+    changed : uint8 array
+        ``numpy.packbits`` of the window's changed pixels.
+    before : array (n,)
+        Values of the changed pixels before, in row-major order.
+    after : int
+        The value that was written to all of them.
+    """
+
+    index: tuple[int, ...]
+    origin: tuple[int, int]
+    shape: tuple[int, int]
+    changed: NDArray[np.uint8]
+    before: NDArray[Any]
+    after: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the edit holds."""
+        return int(self.changed.nbytes + self.before.nbytes)
+
+    @property
+    def changed_pixels(self) -> int:
+        """How many pixels the edit changed."""
+        return int(self.before.size)
+
+    @property
+    def window(self) -> tuple[int | slice, ...]:
+        """The index expression of the window in the label array."""
+        return _window(self.index, self.origin, self.shape)
+
+    def undo(self, labels: Any) -> None:
+        """Put back what was there, where the edit's value still stands."""
+        changed = self._mask()
+        values = np.asarray(labels[self.window]).copy()
+        before = np.zeros(self.shape, dtype=values.dtype)
+        before[changed] = self.before
+        still_there = changed & (values == self.after)
+        values[still_there] = before[still_there]
+        labels[self.window] = values
+
+    def redo(self, labels: Any) -> None:
+        """Write again, where what was there before still stands."""
+        changed = self._mask()
+        values = np.asarray(labels[self.window]).copy()
+        unchanged = np.zeros(self.shape, dtype=bool)
+        unchanged[changed] = values[changed] == self.before
+        values[unchanged] = self.after
+        labels[self.window] = values
+
+    def _mask(self) -> NDArray[np.bool_]:
+        height, width = self.shape
+        bits = np.unpackbits(self.changed, count=height * width)
+        return bits.astype(bool).reshape(self.shape)
+
+
+def write_mask(
+    labels: Any,
+    index: tuple[int, ...],
+    origin: tuple[int, int],
+    mask: NDArray[np.bool_],
+    object_id: int,
+    *,
+    policy: Policy = "background",
+) -> LabelEdit:
+    """Write one object's mask into a window of a label array.
+
+    Parameters
+    ----------
+    labels : array-like (..., H, W)
+        Any array that reads and writes windows: numpy, zarr.
+    index : tuple of int
+        Indices of the plane along the leading axes.
+    origin : (row, column)
+        Upper left pixel of ``mask`` in the plane.
+    mask : bool array (h, w)
+        The object, in a window that lies inside the plane.
+    object_id : int
+        The value to write.
+    policy : {"background", "over"}
+        "background" writes on background only and never touches another object; "over" takes over.
+
+    Returns
+    -------
+    LabelEdit
+        The difference, to be undone or redone; it may be empty.
+    """
+    origin, mask = _tight(origin, mask)
+    window = _window(index, origin, mask.shape)
+    values = np.asarray(labels[window]).copy()
+    changed = mask & (values == 0 if policy == "background" else values != object_id)
+    return _write(labels, index, origin, changed, object_id)
+
+
+def erase_object(labels: Any, index: tuple[int, ...], object_id: int) -> LabelEdit:
+    """Set one object's pixels on one plane to background.
+
+    Returns
+    -------
+    LabelEdit
+        The difference; its window is the object's bounding box.
+    """
+    plane = np.asarray(labels[(*index, slice(None), slice(None))])
+    origin, mask = _tight((0, 0), plane == object_id)
+    return _write(labels, index, origin, mask, 0)
+
+
+def _write(
+    labels: Any,
+    index: tuple[int, ...],
+    origin: tuple[int, int],
+    changed: NDArray[np.bool_],
+    value: int,
+) -> LabelEdit:
+    shape = (int(changed.shape[0]), int(changed.shape[1]))
+    window = _window(index, origin, shape)
+    values = np.asarray(labels[window]).copy()
+    before = values[changed]
+    if before.size:
+        values[changed] = value
+        labels[window] = values
+    return LabelEdit(tuple(index), origin, shape, np.packbits(changed), before, int(value))
+
+
+def _tight(
+    origin: tuple[int, int], mask: NDArray[np.bool_]
+) -> tuple[tuple[int, int], NDArray[np.bool_]]:
+    """Cut a mask to its bounding box, and move its origin along."""
+    if not mask.any():
+        return origin, mask[:0, :0]
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    top, left = int(rows[0]), int(columns[0])
+    return (origin[0] + top, origin[1] + left), mask[top : rows[-1] + 1, left : columns[-1] + 1]
+
+
+def _window(
+    index: tuple[int, ...], origin: tuple[int, int], shape: tuple[int, ...]
+) -> tuple[int | slice, ...]:
+    return (
+        *index,
+        slice(origin[0], origin[0] + shape[0]),
+        slice(origin[1], origin[1] + shape[1]),
+    )

@@ -1,0 +1,178 @@
+"""Which part of a plane to encode for a prompt, and at which scale.
+
+A network sees a square of fixed size, so an object that is small in its plane must be encoded from
+a region around the prompt. A box tells the object's size, so one region of about twice the box
+serves. A click does not: regions of growing size around it are all tried, and the answers are
+compared (`interactive.py`). Regions snap to a grid of sizes and positions, so that neighbouring
+prompts share an embedding; they always lie inside the plane.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari_anysam.segmentation.prompts import Box, Prompt
+
+__all__ = ["Region", "RegionChoice", "box_region", "click_regions", "prompt_extent", "regions_for"]
+
+MARGIN = 2.0
+"""A region's side over the longer side of the object's box."""
+
+LIGHT_IMAGE_SIZE = 512
+"""Networks up to this input side encode in milliseconds and may try several regions for a click."""
+
+GRID_DIVISIONS = 4
+"""Regions of one size start at multiples of this part of their side."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Region:
+    """A half-open window of a plane, in level-0 pixels."""
+
+    row: int
+    column: int
+    height: int
+    width: int
+
+    @classmethod
+    def whole(cls, plane_shape: tuple[int, int]) -> Region:
+        """Return the region that is the whole plane."""
+        return cls(0, 0, *plane_shape)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The index expression of the region in its plane."""
+        return (
+            slice(self.row, self.row + self.height),
+            slice(self.column, self.column + self.width),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+    def contains(self, y: float, x: float) -> bool:
+        """Tell whether a point's pixel lies in the region; integers are pixel centres."""
+        return (
+            self.row - 0.5 <= y <= self.row + self.height - 0.5
+            and self.column - 0.5 <= x <= self.column + self.width - 0.5
+        )
+
+    def contains_box(self, box: Box) -> bool:
+        """Tell whether half-open pixel edges lie in the region."""
+        y0, x0, y1, x1 = box
+        return (
+            self.row <= y0
+            and self.column <= x0
+            and y1 <= self.row + self.height
+            and x1 <= self.column + self.width
+        )
+
+
+RegionChoice = Literal["auto", "plane"] | Region
+
+
+def regions_for(
+    prompt: Prompt, plane_shape: tuple[int, int], image_size: int, choice: RegionChoice = "auto"
+) -> tuple[Region, ...]:
+    """Choose the regions to encode for one prompt, smallest first.
+
+    Parameters
+    ----------
+    prompt : Prompt
+        In pixels of the plane.
+    plane_shape : (H, W)
+        Pixels of the plane.
+    image_size : int
+        Side of the network's square input.
+    choice : {"auto", "plane"} or Region
+        "auto" zooms to the object, "plane" takes the whole plane, a Region is taken as it is.
+    """
+    if isinstance(choice, Region):
+        return (choice,)
+    if choice == "plane":
+        return (Region.whole(plane_shape),)
+    extent = prompt_extent(prompt)
+    if prompt.box is not None or prompt.mask is not None:
+        return (box_region(extent, plane_shape, image_size),)
+    return click_regions(extent, plane_shape, image_size)
+
+
+def prompt_extent(prompt: Prompt) -> Box:
+    """Return the half-open box (y0, x0, y1, x1) around everything that the prompt names."""
+    boxes = [(y - 0.5, x - 0.5, y + 0.5, x + 0.5) for y, x in prompt.points]
+    if prompt.box is not None:
+        boxes.append(prompt.box)
+    if prompt.mask is not None:
+        rows, columns = (np.flatnonzero(prompt.mask.any(axis=axis)) for axis in (1, 0))
+        boxes.append((rows[0], columns[0], rows[-1] + 1, columns[-1] + 1))
+    low = np.min(boxes, axis=0)
+    high = np.max(boxes, axis=0)
+    return float(low[0]), float(low[1]), float(high[2]), float(high[3])
+
+
+def box_region(extent: Box, plane_shape: tuple[int, int], image_size: int) -> Region:
+    """Return the region of about twice a box, or the plane where the box is large in it."""
+    y0, x0, y1, x1 = extent
+    side = max(y1 - y0, x1 - x0)
+    if side * image_size / max(plane_shape) >= _wanted_pixels(image_size):
+        return Region.whole(plane_shape)
+    return _snapped(extent, max(MARGIN * side, _smallest_side(image_size)), plane_shape)
+
+
+def click_regions(extent: Box, plane_shape: tuple[int, int], image_size: int) -> tuple[Region, ...]:
+    """Return regions of growing size around clicks, the last one the plane or close to it.
+
+    A network with a large input sees small objects in the plane as it is, and takes seconds to
+    encode on a CPU: it gets one region, of its own input size where the plane is much larger.
+    """
+    longest = max(plane_shape)
+    if image_size > LIGHT_IMAGE_SIZE:
+        if longest <= 2 * image_size:
+            return (Region.whole(plane_shape),)
+        return (_snapped(extent, image_size, plane_shape),)
+    span = MARGIN * max(extent[2] - extent[0], extent[3] - extent[1])
+    side = float(_smallest_side(image_size))
+    regions: list[Region] = []
+    while side < longest:
+        if side >= span:
+            regions.append(_snapped(extent, side, plane_shape))
+        side *= 2
+    if longest <= 4 * image_size or not regions:
+        regions.append(Region.whole(plane_shape))
+    return tuple(dict.fromkeys(regions))
+
+
+def _wanted_pixels(image_size: int) -> float:
+    """Return how many network pixels an object should cover before a zoom is not worth it."""
+    return 0.4 * image_size if image_size <= LIGHT_IMAGE_SIZE else image_size / 32
+
+
+def _smallest_side(image_size: int) -> int:
+    """Return the smallest region worth encoding: beyond it pixels are only blown up."""
+    return 48 if image_size <= LIGHT_IMAGE_SIZE else image_size // 4
+
+
+def _snapped(extent: Box, side: float, plane_shape: tuple[int, int]) -> Region:
+    """Return a square region of at least this side around a box, on the grid, inside the plane.
+
+    Sizes grow by quarters of an octave; positions by a part of the side.
+    """
+    quarter_octaves = math.ceil(4 * math.log2(side))
+    whole_side = round(2 ** (quarter_octaves / 4))
+    step = max(1, whole_side // GRID_DIVISIONS)
+    height, width = (min(whole_side, length) for length in plane_shape)
+    centre_row, centre_column = (extent[0] + extent[2]) / 2, (extent[1] + extent[3]) / 2
+    row = _start(centre_row - height / 2, step, plane_shape[0] - height)
+    column = _start(centre_column - width / 2, step, plane_shape[1] - width)
+    return Region(row, column, height, width)
+
+
+def _start(wanted: float, step: int, last: int) -> int:
+    return min(max(round(wanted / step) * step, 0), last)

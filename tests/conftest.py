@@ -1,0 +1,31 @@
+"""Fixtures that every area shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from napari_anysam.networks.protocol import PromptableModel
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def nano() -> PromptableModel:
+    """The shipped model, loaded once, in the precision that parity is stated for."""
+    from napari_anysam import load_model
+
+    return load_model("anysam-nano", device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real images with true labels; tests that need it skip where it is missing."""
+    folder = Path(os.environ.get("ANYSAM_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "INDEX.md").exists():
+        pytest.skip(f"no real images at {folder}; set ANYSAM_DATA to the folder that holds them")
+    return folder

@@ -1,0 +1,81 @@
+"""Regions show the object at a useful scale, snap to a grid and stay inside their plane."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_anysam.segmentation.prompts import Prompt
+from napari_anysam.segmentation.regions import Region, regions_for
+
+SHAPES = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
+
+
+@st.composite
+def boxes_in_planes(draw):
+    height, width = draw(SHAPES)
+    y0, x0 = draw(st.floats(0, height - 0.5)), draw(st.floats(0, width - 0.5))
+    y1, x1 = draw(st.floats(y0 + 0.25, height)), draw(st.floats(x0 + 0.25, width))
+    return (height, width), (y0, x0, y1, x1)
+
+
+@given(boxes_in_planes(), st.sampled_from([256, 512, 1024]))
+def test_a_box_lies_in_its_region_and_the_region_in_the_plane(plane_and_box, image_size):
+    plane_shape, box = plane_and_box
+    (region,) = regions_for(Prompt(box=box), plane_shape, image_size)
+    assert region.contains_box(box)
+    assert region.row >= 0
+    assert region.column >= 0
+    assert region.row + region.height <= plane_shape[0]
+    assert region.column + region.width <= plane_shape[1]
+
+
+@given(SHAPES, st.floats(0, 1), st.floats(0, 1), st.sampled_from([256, 1024]))
+def test_every_region_of_a_click_shows_the_click(plane_shape, down, right, image_size):
+    y, x = down * (plane_shape[0] - 1), right * (plane_shape[1] - 1)
+    regions = regions_for(Prompt(points=[(y, x)]), plane_shape, image_size)
+    assert regions
+    assert all(region.contains(y, x) for region in regions)
+    sizes = [region.height * region.width for region in regions]
+    assert sizes == sorted(sizes)
+
+
+def test_a_small_box_is_seen_at_about_half_of_its_region():
+    (region,) = regions_for(Prompt(box=(500, 500, 540, 530)), (2000, 2000), 256)
+    assert 80 <= region.height <= 100
+    assert region.height == region.width
+
+
+def test_a_large_box_is_seen_in_the_whole_plane():
+    (region,) = regions_for(Prompt(box=(50, 50, 200, 200)), (256, 300), 256)
+    assert region == Region(0, 0, 256, 300)
+
+
+def test_neighbouring_prompts_share_a_region():
+    first, second = (
+        regions_for(Prompt(box=(y, 500, y + 40, 540)), (2000, 2000), 256) for y in (502, 506)
+    )
+    assert first == second
+
+
+def test_a_slow_network_sees_a_click_once():
+    assert regions_for(Prompt(points=[(9, 9)]), (700, 900), 1024) == (Region(0, 0, 700, 900),)
+    (region,) = regions_for(Prompt(points=[(9, 9)]), (9000, 9000), 1024)
+    assert 1024 <= region.height < 1300
+
+
+def test_plane_and_own_regions_are_taken_as_they_are():
+    prompt = Prompt(points=[(9, 9)])
+    own = Region(0, 0, 32, 32)
+    assert regions_for(prompt, (700, 900), 256, "plane") == (Region(0, 0, 700, 900),)
+    assert regions_for(prompt, (700, 900), 256, own) == (own,)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_mask_is_seen_around_its_extent(value):
+    mask = np.zeros((1000, 1000), bool)
+    mask[600:640, 300:330] = True
+    points = [(610, 310)] if value else []
+    (region,) = regions_for(Prompt(mask=mask, points=points), (1000, 1000), 256)
+    assert region.contains_box((600, 300, 640, 330))
+    assert region.height < 120

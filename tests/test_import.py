@@ -1,0 +1,56 @@
+"""Importing the package must cost napari nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+import napari_anysam
+
+HEAVY = ("torch", "napari", "qtpy", "PyQt6", "PySide6", "sam2", "segment_anything")
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"{statement}; import sys; print(*(n for n in {HEAVY!r} if n in sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(result.stdout.split())
+
+
+def test_package_import_brings_in_no_torch_qt_or_napari():
+    assert loaded_after("import napari_anysam") == set()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "segmentation.prompts",
+        "segmentation.session",
+        "segmentation.labels",
+        "images.planes",
+        "images.conditioning",
+        "models.catalogue",
+        "cli",
+    ],
+)
+def test_light_modules_bring_in_no_torch_qt_or_napari(module):
+    assert loaded_after(f"import napari_anysam.{module}") == set()
+
+
+@pytest.mark.parametrize(
+    "module", ["segmentation.interactive", "segmentation.tracking", "networks.load"]
+)
+def test_core_brings_in_no_qt_or_napari(module):
+    assert loaded_after(f"import napari_anysam.{module}") <= {"torch", "sam2", "segment_anything"}
+
+
+def test_public_names_are_listed_and_reachable():
+    for name in ("Prompt", "load_model", "propagate", "segment", "__version__"):
+        assert name in dir(napari_anysam)
+        assert getattr(napari_anysam, name)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = napari_anysam.nothing

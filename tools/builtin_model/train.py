@@ -1,0 +1,352 @@
+"""Train the shipped model from nothing, in stages that can be interrupted and resumed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from batches import Sampling, make_batch
+from losses import FeatureAffinity, candidates_loss, intersection_over_union
+from network import Features, build_network, decode, encode, set_image_size
+from pool import Pool, fill_pool, open_pool
+from prompts import add_correction, box_prompt, click_prompt, first_clicks, rough_mask
+from torch.nn import functional
+from tracking import Anchor, Course, PlaneResult, presence_loss, propagate
+
+if TYPE_CHECKING:
+    from batches import Batch
+    from sam2.modeling.sam2_base import SAM2Base
+    from torch import Tensor
+
+STACK_PLANES = 5  # planes of the stacks in the pool
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stretch of training.
+
+    Attributes
+    ----------
+    name, steps
+        Name and number of optimiser steps.
+    images, stacks
+        How single planes and stacks are sampled; every `stack_every`-th step takes stacks, none if it is 0.
+    rate, last_rate
+        Learning rate after the warm-up, and at the end of the cosine.
+    affinity
+        Weight of the auxiliary loss on the features.
+    balance
+        See `losses.balanced_cross_entropy`.
+    """
+
+    name: str
+    steps: int
+    images: Sampling
+    rate: float
+    last_rate: float
+    affinity: float
+    balance: float
+    stacks: Sampling | None = None
+    stack_every: int = 0
+    warm_up: int = 200
+
+
+STAGES = (
+    Stage(
+        "small", 3000, Sampling(128, images=8, objects=6, whole=0.15, least_share=0.012),
+        rate=5e-4, last_rate=2e-4, affinity=1.0, balance=1.0, warm_up=400,
+    ),
+    Stage(
+        "planes", 5000, Sampling(256, images=4, objects=8, whole=0.3),
+        rate=4e-4, last_rate=1e-4, affinity=0.5, balance=0.7,
+    ),
+    Stage(
+        "stacks", 3500, Sampling(256, images=4, objects=8, whole=0.3),
+        rate=3e-4, last_rate=1e-5, affinity=0.3, balance=0.5,
+        stacks=Sampling(256, images=2, objects=4, planes=4, whole=0.3), stack_every=2,
+    ),
+)  # fmt: skip
+
+
+class Trainer:
+    """Network, optimiser, running average and random state of one run, kept together on disk.
+
+    Parameters
+    ----------
+    run
+        Folder of the run: checkpoint, log, pool.
+    device
+        Where to compute. On CUDA the steps use bfloat16 and `scale` times as many scenes.
+    seed
+        Seed of weights, batches and prompts.
+    scale
+        Factor on the scenes per step.
+    """
+
+    def __init__(self, run: Path, device: str, seed: int = 0, scale: int = 1) -> None:
+        torch.manual_seed(seed)
+        self.run = run
+        self.device = torch.device(device)
+        self.scale = scale
+        self.network = build_network().to(self.device).train()
+        self.affinity = FeatureAffinity().to(self.device)
+        self.average = {name: value.detach().clone() for name, value in self._weights()}
+        self.parameters = [*self.network.parameters(), *self.affinity.parameters()]
+        self.optimiser = torch.optim.AdamW(self.parameters, weight_decay=0.02, betas=(0.9, 0.98))
+        self.rng = np.random.default_rng(seed)
+        self.stage, self.step = 0, 0
+
+    def _weights(self) -> list[tuple[str, Tensor]]:
+        return list(self.network.state_dict().items())
+
+    def save(self) -> None:
+        """Write the checkpoint beside the old one, then replace it."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "affinity": self.affinity.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "numpy": self.rng.bit_generator.state,
+            "torch": torch.get_rng_state(),
+            "stage": self.stage,
+            "step": self.step,
+        }
+        part = self.run / "checkpoint.part"
+        torch.save(state, part)
+        part.replace(self.run / "checkpoint.pt")
+
+    def resume(self) -> None:
+        """Go on from the run's checkpoint, if there is one."""
+        path = self.run / "checkpoint.pt"
+        if not path.exists():
+            return
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average = {name: value.to(self.device) for name, value in state["average"].items()}
+        self.affinity.load_state_dict(state["affinity"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.rng.bit_generator.state = state["numpy"]
+        torch.set_rng_state(state["torch"])
+        self.stage, self.step = state["stage"], state["step"]
+
+    def run_stage(self, stage: Stage, images: Pool, stacks: Pool | None, save_every: float) -> None:
+        """Train one stage to its end, saving every so many seconds."""
+        set_image_size(self.network, stage.images.size)
+        log = _Log(self.run / "log.txt", stage)
+        saved = time.monotonic()
+        while self.step < stage.steps:
+            self._set_rate(stage)
+            takes_stack = stacks is not None and stage.stacks is not None and stage.stack_every
+            if takes_stack and self.step % stage.stack_every == 0:
+                figures = self.stack_step(stage, stacks)
+            else:
+                figures = self.image_step(stage, images)
+            self.step += 1
+            log.add(self.step, figures)
+            if time.monotonic() - saved > save_every:
+                self.save()
+                saved = time.monotonic()
+        self.stage, self.step = self.stage + 1, 0
+        self.save()
+
+    def _set_rate(self, stage: Stage) -> None:
+        progress = self.step / stage.steps
+        rate = stage.last_rate + (stage.rate - stage.last_rate) * (1 + math.cos(math.pi * progress)) / 2
+        rate *= min(1.0, (self.step + 1) / stage.warm_up)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    def _batch(self, pool: Pool, sampling: Sampling) -> Batch:
+        sampling = replace(sampling, images=sampling.images * self.scale)
+        batch = make_batch(self.rng, pool, sampling)
+        return type(batch)(*(part.to(self.device) for part in batch))
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Use bfloat16 on CUDA; on the CPUs tried its backward pass was slower than float32."""
+        if self.device.type == "cuda":
+            return torch.autocast("cuda", torch.bfloat16)
+        return contextlib.nullcontext()
+
+    def image_step(self, stage: Stage, pool: Pool) -> dict[str, float]:
+        """Encode planes once, decode first prompts and corrections, learn from all."""
+        batch = self._batch(pool, stage.images)
+        target = batch.targets[:, :1]
+        index = torch.arange(len(target), device=self.device) // stage.images.objects
+        clicks = first_clicks(batch.clicks, target)
+        with self._autocast():
+            features = encode(self.network, batch.images)
+        features = Features(*(level.float() for level in features))
+        auxiliary = self.affinity(features, index, clicks / 4, target)
+        loss = stage.affinity * auxiliary
+        figures = {"affinity": float(auxiliary)}
+        for name, rows in (("click", slice(0, None, 2)), ("box", slice(1, None, 2))):
+            prompt = click_prompt(clicks[rows]) if name == "click" else box_prompt(batch.boxes[rows])
+            part, iou = self._interact(stage, features.select(index[rows]), prompt, target[rows], name)
+            loss = loss + part
+            figures |= iou
+        return figures | self._learn(loss)
+
+    def _interact(
+        self,
+        stage: Stage,
+        features: Features,
+        prompt: tuple[Tensor, Tensor],
+        target: Tensor,
+        name: str,
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Decode a first prompt and, mostly, one or two corrections of it."""
+        points, labels = prompt
+        mask = None
+        if name == "box" and self.rng.random() < 0.12:
+            mask, name = rough_mask(target), "mask"
+            if self.rng.random() < 0.5:
+                points, labels = torch.zeros_like(points[:, :1]), -torch.ones_like(labels[:, :1])
+        loss, figures = torch.zeros((), device=self.device), {}
+        for turn in range(1 + self.rng.choice(3, p=[0.4, 0.4, 0.2])):
+            with self._autocast():
+                decoded = decode(self.network, features, points, labels, mask)
+            loss = loss + candidates_loss(decoded.logits, decoded.iou, target, stage.balance)
+            present = torch.ones_like(decoded.object_score)
+            loss = loss + 0.05 * functional.binary_cross_entropy_with_logits(
+                decoded.object_score, present
+            )
+            best = _shown(decoded.logits.detach(), decoded.iou.detach(), several=turn == 0)
+            figures[f"{name}{turn}"] = float(intersection_over_union(best, target).mean())
+            points, labels = add_correction(points, labels, best, target)
+            mask = best.clamp(-32, 32) if self.rng.random() < 0.6 else None
+        return loss, figures
+
+    def stack_step(self, stage: Stage, pool: Pool) -> dict[str, float]:
+        """Prompt objects on the first plane and follow them through the others."""
+        sampling = stage.stacks
+        batch = self._batch(pool, sampling)
+        index = torch.arange(len(batch.targets), device=self.device) // sampling.objects
+        anchor = self._anchor(batch)
+        with self._autocast():
+            results = propagate(
+                self.network, batch.images, index, anchor, self._course(sampling.planes), sampling.planes
+            )
+        loss = presence_loss(results, batch.targets)
+        figures = {"presence": float(loss)}
+        for plane, result in enumerate(results):
+            if plane == 0 and anchor.mask is not None:
+                continue
+            part, iou = _plane_loss(result, batch.targets[:, plane : plane + 1], stage.balance)
+            loss = loss + part / len(results) * 2
+            figures["first" if plane == 0 else f"plane{plane}"] = iou
+        return figures | self._learn(loss)
+
+    def _anchor(self, batch: Batch) -> Anchor:
+        """Draw the kind of the first prompt: mask, box or click."""
+        kind = self.rng.choice(3, p=[0.35, 0.4, 0.25])
+        target = batch.targets[:, :1]
+        if kind == 0:
+            mask = functional.interpolate(target, scale_factor=4.0, mode="bilinear") > 0.5
+            return Anchor(mask=mask)
+        points, labels = box_prompt(batch.boxes)
+        if kind == 2:  # noqa: PLR2004
+            points, labels = click_prompt(first_clicks(batch.clicks, target))
+        return Anchor(points, labels)
+
+    def _course(self, steps: int) -> Course:
+        """Draw a place in a stack; its length sets the scale of the pointers' positions."""
+        planes = int(self.rng.choice([steps, 8, 16, 40]))
+        reverse = bool(self.rng.random() < 0.3)
+        first = int(self.rng.integers(planes - steps + 1))
+        return Course(first + steps - 1 if reverse else first, planes, reverse)
+
+    def _learn(self, loss: Tensor) -> dict[str, float]:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        size = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        if torch.isfinite(size):
+            self.optimiser.step()
+            self._update_average()
+        return {"loss": float(loss)}
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        done = self.step + 1 if self.stage == 0 else math.inf
+        decay = min(0.998, 1 - 1 / (1 + 0.1 * done))
+        weights = self.network.state_dict()
+        names = [name for name, value in weights.items() if value.is_floating_point()]
+        torch._foreach_lerp_(  # noqa: SLF001
+            [self.average[name] for name in names], [weights[name] for name in names], 1 - decay
+        )
+
+
+def _shown(logits: Tensor, iou: Tensor, *, several: bool) -> Tensor:
+    """The mask that a user would see: the best-scored candidate, or the single mask."""
+    if not several:
+        return logits[:, :1]
+    best = iou[:, 1:].argmax(1) + 1
+    return logits[torch.arange(len(logits), device=logits.device), best][:, None]
+
+
+def _plane_loss(result: PlaneResult, target: Tensor, balance: float) -> tuple[Tensor, float]:
+    """Loss and IoU over the objects that are present and were not gated away."""
+    present = target.flatten(1).sum(1) > 1.0
+    weight = (present & (result.object_score[:, 0] > 0)).float()
+    logits = result.logits.float()
+    loss = candidates_loss(logits, result.iou.float(), target, balance, weight)
+    best = result.iou.argmax(1)
+    shown = logits[torch.arange(len(logits), device=logits.device), best][:, None]
+    iou = intersection_over_union(shown, target)[:, 0][present]
+    return loss, float(iou.mean()) if present.any() else math.nan
+
+
+class _Log:
+    """Means of the figures over some steps, one line each."""
+
+    def __init__(self, path: Path, stage: Stage, every: int = 50) -> None:
+        self.path, self.stage, self.every = path, stage, every
+        self.sums: dict[str, list[float]] = {}
+        self.started = time.monotonic()
+
+    def add(self, step: int, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            self.sums.setdefault(name, []).append(value)
+        if step % self.every:
+            return
+        pace = (time.monotonic() - self.started) / self.every
+        means = " ".join(f"{name} {np.nanmean(self.sums[name]):.3f}" for name in sorted(self.sums))
+        with self.path.open("a") as file:
+            file.write(f"{time.strftime('%H:%M:%S')} {self.stage.name} {step} {pace:.2f}s {means}\n")
+        self.sums, self.started = {}, time.monotonic()
+
+
+def main() -> None:
+    """Fill the pool, then run all stages that are not finished."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scale", type=int, default=None, help="scenes per step, as a factor")
+    parser.add_argument("--image-shards", type=int, default=16)
+    parser.add_argument("--stack-shards", type=int, default=4)
+    parser.add_argument("--save-every", type=float, default=120, help="seconds")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    pool = options.run / "pool"
+    common = {"seed": options.seed, "processes": options.threads}
+    fill_pool(pool, 1, options.image_shards, **common)
+    fill_pool(pool, STACK_PLANES, options.stack_shards, **common)
+    scale = options.scale or (16 if options.device.startswith("cuda") else 1)
+    trainer = Trainer(options.run, options.device, options.seed, scale)
+    trainer.resume()
+    images, stacks = open_pool(pool, 1), open_pool(pool, STACK_PLANES)
+    while trainer.stage < len(STAGES):
+        trainer.run_stage(STAGES[trainer.stage], images, stacks, options.save_every)
+
+
+if __name__ == "__main__":
+    main()
