@@ -8,7 +8,6 @@ is told by its first bytes.
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import re
 import zipfile
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from napari_anysam.errors import CheckpointError, ModelNotFoundError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     from torch import Tensor
@@ -121,7 +121,7 @@ def _reader(path: Path, start: bytes) -> Callable[[Path], Any]:
 
 
 def _is_safetensors(start: bytes) -> bool:
-    """A safetensors file opens with the length of a JSON header, little endian, then the header."""
+    """See the length of a JSON header, little endian, and the header's first character."""
     length = int.from_bytes(start[:8], "little")
     return len(start) > 8 and 2 <= length <= _LARGEST_HEADER and start[8:9] == b"{"
 
@@ -147,7 +147,15 @@ def _read_zip(path: Path) -> Any:
 
     if not zipfile.is_zipfile(path):  # the directory at its end is missing
         raise _truncated(path)
-    return _guarded(path, lambda: torch.load(path, map_location="cpu", weights_only=True, mmap=True))
+    with zipfile.ZipFile(path) as archive:
+        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise CheckpointError(
+                f"{path} is a TorchScript program and not a checkpoint, and is not run; "
+                "choose the file with the weights alone."
+            )
+    return _guarded(
+        path, lambda: torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    )
 
 
 def _read_legacy(path: Path) -> Any:
@@ -163,7 +171,7 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(path, device="cpu")
     except SafetensorError as error:
-        if "Incomplete" in str(error):
+        if "incomplete" in str(error).lower():
             raise _truncated(path) from error
         raise CheckpointError(
             f"{path} is a damaged safetensors file ({error}); download it again."
@@ -194,7 +202,7 @@ def _unpickling_error(path: Path, error: pickle.UnpicklingError) -> CheckpointEr
     words = str(error)
     # torch/_weights_only_unpickler.py names what it refused in these two ways.
     found = re.search(r"(?:GLOBAL|global|function|class) `?([\w.]+\.[\w.]+)`?", words)
-    if found or "Unsupported" in words and "operand" not in words.lower():
+    if found or ("Unsupported" in words and "operand" not in words.lower()):
         name = f" ({found[1]})" if found else ""
         return CheckpointError(
             f"{path} was refused: it holds Python objects{name} and not only tensors, and opening "

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["DEVICES", "PRECISIONS", "autocast", "choose_device", "choose_precision"]
+__all__ = [
+    "DEVICES",
+    "PRECISIONS",
+    "autocast",
+    "available_devices",
+    "choose_device",
+    "choose_precision",
+]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -53,9 +60,16 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
     return device
 
 
-def choose_precision(
-    name: str, device: torch.device, parameters: int | None = None
-) -> str:
+def available_devices() -> tuple[str, ...]:
+    """Return those of ``DEVICES`` that can be chosen on this computer; imports torch."""
+    import torch
+
+    present = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available()}
+    present["mps"] = torch.backends.mps.is_available()
+    return tuple(name for name in DEVICES if present[name])
+
+
+def choose_precision(name: str, device: torch.device, parameters: int | None = None) -> str:
     """Return "fp32", "bf16" or "fp16".
 
     Parameters
@@ -94,8 +108,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision == "fp32":
         return torch.autocast(device.type, enabled=False)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float16
-    # The cast weights are kept no longer than a call, and frozen weights would be cast every time.
-    return torch.autocast(device.type, dtype=dtype, cache_enabled=False)
+    return torch.autocast(device.type, dtype=dtype)
 
 
 def _unknown_device(name: object) -> str:

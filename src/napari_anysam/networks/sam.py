@@ -12,8 +12,8 @@ was never trained on a mask alone, so a mask without points or box brings its bo
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from segment_anything.modeling import (
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch.nn import functional as F
 
-from napari_anysam.errors import Cancelled
+from napari_anysam.errors import Cancelled, CheckpointError
 from napari_anysam.networks.device import autocast
 from napari_anysam.networks.protocol import Capabilities, Embedding, Masks
 from napari_anysam.networks.weights import fill_network
@@ -46,6 +46,11 @@ __all__ = ["SamModel", "build_sam"]
 # The decoder repeats the image's features for every object: 4 MB each, and attention on top.
 _OBJECTS_AT_ONCE = 16
 
+# segment_anything/build_sam.py _build_sam; shapes cannot tell the number of heads.
+_DECODER_HEADS = 8
+_PIXEL_MEAN = (123.675, 116.28, 103.53)
+_PIXEL_STD = (58.395, 57.12, 57.375)
+
 # sam2_base.py _use_mask_as_output gives the same logits to a mask that is certain.
 _CERTAIN = 10.0
 
@@ -57,11 +62,13 @@ class SamModel:
     ----------
     network : segment_anything.modeling.Sam
         With its weights, on its device, in evaluation mode.
-    name, key : str
-        As ``PromptableModel`` has them.
+    name : str
+        Catalogue name, or the stem of the checkpoint's file.
+    key : str
+        Identity of the weights; the precision is added to it.
     precision : str
-        "fp32", "bf16" or "fp16": of the image encoder. Prompts and masks are computed in fp32, which
-        costs little and keeps coordinates exact.
+        "fp32", "bf16" or "fp16": of the image encoder. Prompts and masks are computed in fp32,
+        which costs little and keeps coordinates exact.
     """
 
     family = "sam"
@@ -71,7 +78,7 @@ class SamModel:
         self._network = network
         self._resize = ResizeLongestSide(network.image_encoder.img_size)
         self.name = name
-        self.key = key
+        self.key = f"{key}:{precision}"
         self.precision = precision
 
     @property
@@ -113,9 +120,9 @@ class SamModel:
     ) -> Masks:
         """Decode one prompt per object; see ``PromptableModel``.
 
-        Objects whose prompts have the same layout share a batch. ``previous_logits`` take the place
-        of mask prompts. Where ``multimask`` is None and only some prompts are single points, the one
-        candidate of the others is repeated, so that all have three.
+        Objects whose prompts have the same layout share a batch. ``previous_logits`` take the
+        place of mask prompts. Where ``multimask`` is None and only some prompts are single points,
+        the one candidate of the others is repeated, so that all have three.
 
         Raises
         ------
@@ -124,22 +131,17 @@ class SamModel:
         """
         if embedding.model_key != self.key:
             raise ValueError(f"The embedding is of {embedding.model_key}, not of {self.key}.")
-        layouts = defaultdict(list)
-        for index, prompt in enumerate(prompts):
-            refined = previous_logits is not None
-            layouts[_layout(prompt, refined=refined, multimask=multimask)].append(index)
-        count = max((3 if layout.multimask else 1 for layout in layouts), default=1)
+        layouts = [_layout(prompt, previous_logits is not None, multimask) for prompt in prompts]
+        count = max((layout.candidates for layout in layouts), default=1)
         size = self._network.prompt_encoder.mask_input_size
         logits = torch.empty((len(prompts), count, *size), device=self.device)
         scores = torch.empty((len(prompts), count), device=self.device)
-        for layout, members in layouts.items():
-            for start in range(0, len(members), _OBJECTS_AT_ONCE):
-                some = members[start : start + _OBJECTS_AT_ONCE]
-                dense = self._dense([prompts[i] for i in some], embedding, previous_logits, some)
-                masks, quality = self._decode_batch(
-                    embedding, [prompts[i] for i in some], dense, layout.multimask
-                )
-                logits[some], scores[some] = masks.expand(-1, count, -1, -1), quality
+        for layout, members in _batches(layouts):
+            previous = None if previous_logits is None else previous_logits[members]
+            batch = [prompts[index] for index in members]
+            masks, quality = self._decode_batch(embedding, batch, layout, previous)
+            logits[members] = masks.expand(-1, count, -1, -1)
+            scores[members] = quality.expand(-1, count)
         return Masks(logits, scores)
 
     @torch.inference_mode()
@@ -148,3 +150,220 @@ class SamModel:
         return self._network.postprocess_masks(  # type: ignore[no-any-return]
             logits.float(), self._input_shape(image_shape), tuple(image_shape)
         )
+
+    def _decode_batch(
+        self,
+        embedding: Embedding,
+        prompts: Sequence[Prompt],
+        layout: _Layout,
+        previous: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Decode prompts of one layout: logits (B, K, h, w) and scores (B, K)."""
+        shape = embedding.image_shape
+        with autocast(self.device, "fp32"):
+            sparse, dense = self._network.prompt_encoder(
+                points=self._points(prompts, shape) if layout.points else None,
+                boxes=self._boxes(prompts, shape) if layout.box else None,
+                masks=self._dense(prompts, previous) if layout.dense else None,
+            )
+            masks, quality = self._network.mask_decoder(
+                image_embeddings=embedding.tensors["features"].to(self.device).float(),
+                image_pe=self._network.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=layout.multimask,
+            )
+        return masks, quality
+
+    def _points(
+        self, prompts: Sequence[Prompt], shape: tuple[int, int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Coordinates (B, N, 2) as (x, y) in the input frame, and labels (B, N)."""
+        points = np.array([prompt.points for prompt in prompts], dtype=float)[..., ::-1]
+        labels = np.array([prompt.polarity for prompt in prompts], dtype=int)
+        scaled = self._resize.apply_coords(points, shape)
+        return self._tensor(scaled), torch.as_tensor(labels, dtype=torch.int, device=self.device)
+
+    def _boxes(self, prompts: Sequence[Prompt], shape: tuple[int, int]) -> torch.Tensor:
+        """Boxes (B, 4) as (x0, y0, x1, y1) in the input frame."""
+        boxes = np.array([prompt.box or _bounding_box(prompt.mask) for prompt in prompts])
+        return self._tensor(self._resize.apply_boxes(boxes[:, [1, 0, 3, 2]], shape))
+
+    def _dense(self, prompts: Sequence[Prompt], previous: torch.Tensor | None) -> torch.Tensor:
+        """Low-resolution logits (B, 1, h, w) as the prompt encoder takes them."""
+        if previous is not None:
+            return previous.to(self.device).float()
+        return torch.cat([self._mask_logits(prompt.mask) for prompt in prompts])
+
+    def _mask_logits(self, mask: NDArray[np.bool_] | None) -> torch.Tensor:
+        """Turn a mask (H, W) into logits (1, 1, h, w)."""
+        side = self._network.prompt_encoder.mask_input_size[0]
+        inside = self._tensor(np.asarray(mask, dtype=np.float32))[None, None]
+        shape = ResizeLongestSide.get_preprocess_shape(*inside.shape[-2:], side)
+        small = F.interpolate(inside, shape, mode="bilinear", antialias=True)
+        padded = F.pad(small, (0, side - shape[1], 0, side - shape[0]))
+        return _CERTAIN * (2 * padded - 1)
+
+    def _input_shape(self, image_shape: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the resized image inside the square input."""
+        height, width = ResizeLongestSide.get_preprocess_shape(*image_shape, self.image_size)
+        return height, width
+
+    def _tensor(self, values: NDArray[Any]) -> torch.Tensor:
+        return torch.as_tensor(
+            np.ascontiguousarray(values), dtype=torch.float32, device=self.device
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What decides whether two objects can share a batch."""
+
+    points: int
+    box: bool
+    dense: bool
+    multimask: bool
+
+    @property
+    def candidates(self) -> int:
+        return 3 if self.multimask else 1
+
+
+def _layout(prompt: Prompt, refined: bool, multimask: bool | None) -> _Layout:
+    points, masked = len(prompt.points), prompt.mask is not None
+    box = prompt.box is not None or (masked and not points)
+    if multimask is None:
+        multimask = points == 1 and not (box or masked or refined)
+    return _Layout(points, box, masked or refined, multimask)
+
+
+def _batches(layouts: Sequence[_Layout]) -> Iterator[tuple[_Layout, list[int]]]:
+    """Group the indices of equal layouts, a bounded number at a time."""
+    groups: dict[_Layout, list[int]] = {}
+    for index, layout in enumerate(layouts):
+        groups.setdefault(layout, []).append(index)
+    for layout, members in groups.items():
+        for start in range(0, len(members), _OBJECTS_AT_ONCE):
+            yield layout, members[start : start + _OBJECTS_AT_ONCE]
+
+
+def _bounding_box(mask: NDArray[np.bool_] | None) -> tuple[float, float, float, float]:
+    rows, columns = np.nonzero(np.asarray(mask))
+    return rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
+
+
+@contextmanager
+def _cancellable(encoder: ImageEncoderViT, cancelled: Callable[[], bool] | None) -> Iterator[None]:
+    """Ask before every block of the encoder whether to go on."""
+    if cancelled is None:
+        yield
+        return
+
+    def ask(*_: object) -> None:
+        if cancelled():
+            raise Cancelled("Encoding was cancelled.")
+
+    hooks = [block.register_forward_pre_hook(ask) for block in (*encoder.blocks, encoder.neck)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def build_sam(
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    name: str,
+    key: str,
+    device: torch.device,
+    precision: str,
+) -> SamModel:
+    """Build the network that the tensors' shapes describe, and fill it with them.
+
+    Parameters
+    ----------
+    tensors : mapping of str to tensor
+        A complete SAM state dict without prefixes.
+    name, key, precision : str
+        As ``SamModel`` has them.
+    device : torch.device
+        Where the network shall compute.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor is missing, unexpected or of another shape.
+    """
+    try:
+        with torch.device("meta"):  # neither memory nor time for random initial values
+            network = _network({key: tuple(tensor.shape) for key, tensor in tensors.items()})
+    except (KeyError, IndexError, ArithmeticError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"The tensors of {name} do not describe a SAM network ({error}); get the complete file."
+        ) from error
+    fill_network(network, tensors, name, device)
+    network.register_buffer("pixel_mean", _column(_PIXEL_MEAN, device), persistent=False)
+    network.register_buffer("pixel_std", _column(_PIXEL_STD, device), persistent=False)
+    return SamModel(network, name=name, key=key, precision=precision)
+
+
+def _column(values: Sequence[float], device: torch.device) -> torch.Tensor:
+    return torch.tensor(values, device=device).view(-1, 1, 1)
+
+
+def _network(shapes: Mapping[str, tuple[int, ...]]) -> Sam:
+    """Build the network without values; as ``build_sam._build_sam``, hyper-parameters by shape."""
+    encoder = _encoder(shapes)
+    width = shapes["image_encoder.neck.0.weight"][0]
+    grid = shapes["image_encoder.pos_embed"][1]
+    return Sam(
+        image_encoder=encoder,
+        prompt_encoder=PromptEncoder(
+            embed_dim=width,
+            image_embedding_size=(grid, grid),
+            input_image_size=(encoder.img_size, encoder.img_size),
+            mask_in_chans=shapes["prompt_encoder.mask_downscaling.3.weight"][0],
+        ),
+        mask_decoder=_decoder(shapes, width),
+        pixel_mean=list(_PIXEL_MEAN),
+        pixel_std=list(_PIXEL_STD),
+    )
+
+
+def _encoder(shapes: Mapping[str, tuple[int, ...]]) -> ImageEncoderViT:
+    width, _, patch, _ = shapes["image_encoder.patch_embed.proj.weight"]
+    grid = shapes["image_encoder.pos_embed"][1]
+    depth = sum(key.endswith(".attn.rel_pos_h") for key in shapes)
+    # A block's relative positions span its window: 2 * 14 - 1 rows, or 2 * grid - 1 for all.
+    spans = [shapes[f"image_encoder.blocks.{i}.attn.rel_pos_h"] for i in range(depth)]
+    windows = [(span[0] + 1) // 2 for span in spans]
+    return ImageEncoderViT(
+        img_size=grid * patch,
+        patch_size=patch,
+        embed_dim=width,
+        depth=depth,
+        num_heads=width // spans[0][1],
+        mlp_ratio=shapes["image_encoder.blocks.0.mlp.lin1.weight"][0] / width,
+        out_chans=shapes["image_encoder.neck.0.weight"][0],
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=min(windows),
+        global_attn_indexes=tuple(i for i, window in enumerate(windows) if window == grid),
+    )
+
+
+def _decoder(shapes: Mapping[str, tuple[int, ...]], width: int) -> MaskDecoder:
+    head = "mask_decoder.iou_prediction_head.layers"
+    return MaskDecoder(
+        num_multimask_outputs=shapes["mask_decoder.mask_tokens.weight"][0] - 1,
+        transformer=TwoWayTransformer(
+            depth=sum(key.endswith("cross_attn_image_to_token.q_proj.weight") for key in shapes),
+            embedding_dim=width,
+            mlp_dim=shapes["mask_decoder.transformer.layers.0.mlp.lin1.weight"][0],
+            num_heads=_DECODER_HEADS,
+        ),
+        transformer_dim=width,
+        iou_head_depth=sum(key.startswith(head) and key.endswith(".weight") for key in shapes),
+        iou_head_hidden_dim=shapes[f"{head}.0.weight"][0],
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from napari_anysam.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -16,8 +18,22 @@ __all__ = ["check_fit", "fill_network"]
 _SHOWN = 3
 
 
-def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Copy every tensor into the network of the same name and shape.
+def fill_network(
+    network: nn.Module, tensors: Mapping[str, Tensor], name: str, device: torch.device
+) -> None:
+    """Give a network the tensors of the same names and shapes, ready to predict on a device.
+
+    Parameters
+    ----------
+    network : module
+        Its parameters may be on the "meta" device; buffers that a state dict leaves out are not
+        touched.
+    tensors : mapping of str to tensor
+        Copied to the device as float32, so that the file behind them can go.
+    name : str
+        For the message.
+    device : torch.device
+        Where the network shall compute.
 
     Raises
     ------
@@ -25,7 +41,14 @@ def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -
         If a tensor is missing, unexpected or of another shape; the network is then unchanged.
     """
     check_fit(network.state_dict(), tensors, name)
-    network.load_state_dict(tensors, strict=True)
+    copies = {key: _copy(tensor, device) for key, tensor in tensors.items()}
+    network.load_state_dict(copies, strict=True, assign=True)
+    network.requires_grad_(False).eval()
+
+
+def _copy(tensor: Tensor, device: torch.device) -> Tensor:
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to(device=device, dtype=dtype, copy=True)
 
 
 def check_fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], name: str) -> None:

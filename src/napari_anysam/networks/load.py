@@ -1,0 +1,200 @@
+"""A name or a file becomes a network."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_anysam.errors import CheckpointError, ModelNotFoundError
+from napari_anysam.models.architecture import Architecture, identify
+from napari_anysam.models.catalogue import (
+    DEFAULT_MODEL,
+    ModelSpec,
+    catalogue,
+    find_by_sha256,
+    find_model,
+)
+from napari_anysam.models.checkpoint import Checkpoint, file_sha256, read_checkpoint
+from napari_anysam.models.store import builtin_folder, default_store
+from napari_anysam.networks.device import choose_device, choose_precision
+from napari_anysam.networks.native import without_clashing_triton
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    import torch
+    from omegaconf import DictConfig
+
+    from napari_anysam.networks.protocol import PromptableModel
+
+__all__ = ["load_model", "load_with_report"]
+
+# Part of every key: raise it when preprocessing or the meaning of embeddings changes.
+_PROTOCOL_VERSION = 1
+
+_SUFFIXES = (".pt", ".pth", ".safetensors", ".ckpt", ".bin")
+
+
+def load_model(
+    name_or_path: str | os.PathLike[str] = DEFAULT_MODEL,
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    variant: str | None = None,
+) -> PromptableModel:
+    """Load a model of the catalogue, or a checkpoint file.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        Catalogue name such as "anysam-nano" or "sam2.1-tiny", or the path of a checkpoint. Which
+        network a file holds is told by its content, whatever its name.
+    device : str or torch.device
+        "auto", "cpu", "cuda", "cuda:1", "mps".
+    precision : str
+        "auto", "fp32", "bf16" or "fp16".
+    variant : str, optional
+        Catalogue name of the family member that a file is, where its content cannot tell.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If the name is unknown, the file is missing, or the model is not on disk.
+    CheckpointError
+        If the file is no checkpoint, is damaged, or its tensors do not fit.
+    UnknownArchitectureError
+        If its tensors belong to no network that this package knows.
+    CapabilityError
+        If there is no such device or precision.
+    """
+    return load_with_report(name_or_path, device, precision, variant)
+
+
+def load_with_report(
+    name_or_path: str | os.PathLike[str] = DEFAULT_MODEL,
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    variant: str | None = None,
+    *,
+    report: Callable[[str], None] | None = None,
+) -> PromptableModel:
+    """Load a model as ``load_model`` does, and say in words what is going on.
+
+    Parameters
+    ----------
+    report : callable, optional
+        Gets a few words before each step; what it raises ends the loading.
+    """
+    say = report or _silent
+    chosen = choose_device(device)
+    choose_precision(precision, chosen, parameters=0)  # a wrong name is told before reading
+    spec, path = _resolve(name_or_path)
+    say(f"Reading {path.name} ...")
+    checkpoint = read_checkpoint(path)
+    architecture = _identify(checkpoint, spec)
+    say(f"Checking {path.name} ...")
+    sha256 = file_sha256(path)
+    name = _name(path, sha256, spec, _variant(variant, architecture))
+    resolved = choose_precision(precision, chosen, checkpoint.parameters)
+    say(f"Building {name} on {chosen} in {resolved} ...")
+    key = f"{architecture}:{sha256}:{chosen.type}:v{_PROTOCOL_VERSION}"
+    with without_clashing_triton():  # this imports the networks
+        return _build(checkpoint, architecture, name, key, chosen, resolved)
+
+
+def _silent(_words: str) -> None:
+    """Nobody asked for a report."""
+
+
+def _resolve(name_or_path: str | os.PathLike[str]) -> tuple[ModelSpec | None, Path]:
+    """Tell a catalogue name from a path; a name wins over a file called the same."""
+    if isinstance(name_or_path, str) and not _is_path(name_or_path):
+        spec = find_model(name_or_path)
+        return spec, default_store().locate(spec)
+    return None, Path(name_or_path).expanduser()
+
+
+def _is_path(text: str) -> bool:
+    if not text or any(text in spec.all_names for spec in catalogue()):
+        return False
+    path = Path(text)
+    return path.suffix.lower() in _SUFFIXES or path.name != text or path.exists()
+
+
+def _identify(checkpoint: Checkpoint, spec: ModelSpec | None) -> Architecture:
+    """Find the architecture, and see that a catalogue model's file holds what it should."""
+    try:
+        architecture = identify(checkpoint.shapes)
+    except CheckpointError as error:
+        raise type(error)(f"{checkpoint.path} cannot be loaded. {error}") from error
+    if spec is not None and str(architecture) != spec.architecture:
+        raise CheckpointError(
+            f"{checkpoint.path} holds {architecture} and not {spec.architecture}; "
+            f"put the file of {spec.title} there."
+        )
+    return architecture
+
+
+def _variant(variant: str | None, architecture: Architecture) -> ModelSpec | None:
+    """Check that the named family member has the architecture that the file holds."""
+    if variant is None:
+        return None
+    members = [spec for spec in catalogue() if spec.architecture == str(architecture)]
+    for spec in members:
+        if variant in spec.all_names:
+            return spec
+    known = ", ".join(spec.name for spec in members) or "none; leave variant out"
+    raise ModelNotFoundError(
+        f"{variant!r} is no variant of {architecture}, which the file holds; use one of: {known}."
+    )
+
+
+def _name(path: Path, sha256: str, spec: ModelSpec | None, variant: ModelSpec | None) -> str:
+    """Name a model: by catalogue, by its hash, by what the caller says, else by its file."""
+    if spec is not None:
+        if spec.sha256 is not None and spec.sha256 != sha256:
+            warnings.warn(
+                f"{path} is not the official file of {spec.title} (its SHA-256 differs); "
+                "it is used as it is.",
+                stacklevel=4,
+            )
+        return spec.name
+    known = find_by_sha256(sha256)
+    if known is not None:
+        return known.name
+    return path.stem if variant is None else f"{path.stem} ({variant.name})"
+
+
+def _build(
+    checkpoint: Checkpoint,
+    architecture: Architecture,
+    name: str,
+    key: str,
+    device: torch.device,
+    precision: str,
+) -> PromptableModel:
+    if architecture.family == "sam":
+        from napari_anysam.networks.sam import build_sam
+
+        return build_sam(checkpoint.tensors, name=name, key=key, device=device, precision=precision)
+    from napari_anysam.networks.sam2 import build_sam2
+
+    return build_sam2(
+        checkpoint.tensors,
+        _configuration(architecture),
+        name=name,
+        key=key,
+        device=device,
+        precision=precision,
+    )
+
+
+def _configuration(architecture: Architecture) -> DictConfig | Path:
+    """Find the YAML that describes a network of SAM 2's kind."""
+    from napari_anysam.networks.sam2_build import official_configuration
+
+    if architecture.version == "anysam":
+        return builtin_folder() / f"anysam-{architecture.size}.yaml"
+    version = architecture.version.removeprefix("sam")
+    return official_configuration(version, architecture.size.replace("-", "_"))

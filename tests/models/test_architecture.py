@@ -1,0 +1,93 @@
+import pytest
+import torch
+from hydra.utils import instantiate
+from segment_anything import sam_model_registry
+from torch.overrides import TorchFunctionMode
+
+from napari_anysam.errors import UnknownArchitectureError
+from napari_anysam.models.architecture import Architecture, identify
+from napari_anysam.models.catalogue import catalogue
+from napari_anysam.models.store import builtin_folder
+from napari_anysam.networks.sam2_build import official_configuration, read_configuration
+
+
+def shapes_of(network):
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def sam_shapes(size):
+    with torch.device("meta"):
+        return shapes_of(sam_model_registry[size](checkpoint=None))
+
+
+class DropPathRatesOnCpu(TorchFunctionMode):
+    """Hiera reads the values of a linspace while it is built, which "meta" does not hold."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        where = {"device": "cpu"} if function is torch.linspace else {}
+        return function(*args, **(kwargs or {}), **where)
+
+
+def sam2_shapes(configuration):
+    # Only the shapes are asked for: on "meta" nothing is allocated and nothing is drawn.
+    with torch.device("meta"), DropPathRatesOnCpu():
+        return shapes_of(instantiate(configuration.model, _recursive_=True))
+
+
+@pytest.mark.parametrize("size", ["vit_b", "vit_l", "vit_h"])
+def test_sam(size):
+    assert str(identify(sam_shapes(size))) == f"sam/{size}"
+
+
+@pytest.mark.parametrize("version", ["2", "2.1"])
+@pytest.mark.parametrize("size", ["tiny", "small", "base_plus", "large"])
+def test_sam2(version, size):
+    found = identify(sam2_shapes(official_configuration(version, size)))
+    assert found == Architecture(f"sam{version}", size.replace("_", "-"))
+    assert found.family == "sam2"
+
+
+def test_the_shipped_model():
+    configuration = read_configuration(builtin_folder() / "anysam-nano-1.yaml")
+    assert str(identify(sam2_shapes(configuration))) == "anysam/nano-1"
+
+
+def test_every_architecture_of_the_catalogue_can_be_found():
+    known = {f"sam/vit_{size}" for size in "blh"} | {"anysam/nano-1"}
+    known |= {f"sam{v}/{s}" for v in ("2", "2.1") for s in ("tiny", "small", "base-plus", "large")}
+    assert {spec.architecture for spec in catalogue()} == known
+
+
+def test_unrelated_tensors_are_counted_and_named():
+    with pytest.raises(UnknownArchitectureError, match=r"2 tensors \(conv\.bias, conv\.weight"):
+        identify({"conv.weight": (3, 3), "conv.bias": (3,)})
+
+
+def test_an_unknown_size_of_sam2_is_described():
+    shapes = sam2_shapes(official_configuration("2.1", "tiny"))
+    shapes["image_encoder.trunk.patch_embed.proj.weight"] = (48, 3, 7, 7)
+    with pytest.raises(UnknownArchitectureError, match="encoder of width 48, 12 blocks"):
+        identify(shapes)
+
+
+def test_sam_without_its_blocks_is_incomplete():
+    shapes = {k: v for k, v in sam_shapes("vit_b").items() if ".blocks." not in k}
+    with pytest.raises(UnknownArchitectureError, match="get the complete file"):
+        identify(shapes)
+
+
+@pytest.mark.parametrize(
+    ("family", "tensor"),
+    [
+        ("SAM-HQ", "mask_decoder.hf_token.weight"),
+        ("SAM-Med2D", "image_encoder.blocks.0.Adapter.norm.weight"),
+        ("MobileSAM", "image_encoder.layers.1.blocks.0.attn.qkv.weight"),
+        ("EdgeSAM", "image_encoder.fuse_stage2.weight"),
+        ("EdgeTAM", "spatial_perceiver.latents"),
+        ("transformers", "vision_encoder.layers.0.attn.qkv.weight"),
+        ("SAM 3", "detector.backbone.weight"),
+    ],
+)
+def test_a_relative_is_refused_by_its_name(family, tensor):
+    with pytest.raises(UnknownArchitectureError, match=f"looks like a .*{family}"):
+        identify({**sam_shapes("vit_b"), tensor: (1, 256)})

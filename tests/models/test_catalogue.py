@@ -1,0 +1,97 @@
+import re
+
+import pytest
+
+from napari_anysam.errors import ModelNotFoundError
+from napari_anysam.models.catalogue import (
+    DEFAULT_MODEL,
+    catalogue,
+    find_by_sha256,
+    find_model,
+    names,
+    parse_catalogue,
+)
+
+MINIMAL = """
+[[models]]
+name = "a"
+title = "A"
+family = "sam"
+architecture = "sam/vit_b"
+file = "a.pth"
+licence = "MIT"
+parameters_millions = 1
+image_size = 64
+prompts = ["point"]
+tracking = false
+description = "Small."
+good_for = []
+"""
+
+
+def test_holds_the_shipped_model_and_the_official_sizes():
+    sam2 = [f"sam2{v}-{s}" for v in ("", ".1") for s in ("tiny", "small", "base-plus", "large")]
+    assert set(names()) == {"anysam-nano-1", "sam-vit-b", "sam-vit-l", "sam-vit-h", *sam2}
+
+
+def test_the_default_is_an_alias_of_the_shipped_model():
+    spec = find_model(DEFAULT_MODEL)
+    assert (spec.name, spec.builtin) == ("anysam-nano-1", True)
+
+
+@pytest.mark.parametrize("spec", catalogue(), ids=lambda spec: spec.name)
+class TestEveryRecord:
+    def test_says_where_to_get_its_file(self, spec):
+        assert spec.builtin or all(url.startswith("https://") for url in spec.urls)
+        assert spec.builtin or spec.urls[0].endswith(spec.file)
+
+    def test_has_a_whole_hash_and_says_how_far_it_is_trusted(self, spec):
+        assert spec.builtin or re.fullmatch("[0-9a-f]{64}", spec.sha256)
+        assert bool(spec.sha256) == bool(spec.sha256_trust)
+
+    def test_size_fits_the_number_of_parameters(self, spec):
+        if spec.size_bytes is not None:
+            assert spec.size_bytes / 4e6 == pytest.approx(spec.parameters_millions, rel=0.02)
+
+    def test_describes_itself_in_known_words(self, spec):
+        assert set(spec.prompts) <= {"point", "box", "mask"}
+        assert spec.family in {"sam", "sam2"}
+        assert spec.image_size % 16 == 0
+        assert spec.licence
+        assert spec.description.endswith(".")
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(ModelNotFoundError, match=r"'sam9'.*anysam-nano-1, sam-vit-b"):
+        find_model("sam9")
+
+
+def test_a_hash_leads_to_its_model():
+    spec = find_model("sam2.1-tiny")
+    assert find_by_sha256(spec.sha256) is spec
+    assert find_by_sha256("0" * 64) is None
+
+
+def test_lists_become_tuples_and_defaults_fill_the_rest():
+    (spec,) = parse_catalogue(MINIMAL)
+    assert spec.prompts == ("point",)
+    assert (spec.aliases, spec.size_bytes, spec.builtin) == ((), None, False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ('speed = "high"\n', "unknown fields: speed"),
+        ('urls = "https://x"\n', "list of strings as urls"),
+        ("size_bytes = true\n", "True as size_bytes"),
+        ('aliases = ["a"]\n', "'a' twice"),
+    ],
+)
+def test_a_wrong_entry_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        parse_catalogue(MINIMAL + change)
+
+
+def test_an_incomplete_entry_is_refused():
+    with pytest.raises(ValueError, match=r"a is incomplete.*licence"):
+        parse_catalogue(MINIMAL.replace('licence = "MIT"\n', ""))

@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from napari_anysam.errors import AnySAMError, ModelNotFoundError
+from napari_anysam.models.catalogue import find_model
+from napari_anysam.models.store import ModelStore, builtin_folder, default_store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ModelStore(tmp_path / "models", tmp_path / "config")
+
+
+def test_a_model_lies_under_its_official_name(store):
+    spec = find_model("sam2.1-tiny")
+    store.models_folder.mkdir()
+    file = store.models_folder / "sam2.1_hiera_tiny.pt"
+    file.write_bytes(b"weights")
+    assert store.locate(spec) == file
+
+
+def test_a_model_that_is_not_there_is_named_with_address_and_folder(store):
+    with pytest.raises(ModelNotFoundError) as error:
+        store.locate(find_model("sam2.1-tiny"))
+    assert "https://dl.fbaipublicfiles.com" in str(error.value)
+    assert str(store.models_folder) in str(error.value)
+
+
+def test_the_shipped_model_does_not_depend_on_the_models_folder(store):
+    spec = find_model("anysam-nano")
+    expected = builtin_folder() / spec.file
+    assert store.find(spec) == (expected if expected.is_file() else None)
+
+
+def test_added_files_are_remembered_once_and_in_order(store, tmp_path):
+    for name in ("b.pt", "a.pt", "b.pt"):
+        store.add(tmp_path / name)
+    assert store.added() == (tmp_path / "b.pt", tmp_path / "a.pt")
+
+
+def test_another_process_sees_them(store, tmp_path):
+    store.add(tmp_path / "a.pt")
+    again = ModelStore(store.models_folder, store.config_folder)
+    assert again.added() == (tmp_path / "a.pt",)
+
+
+def test_a_removed_file_is_forgotten_and_stays_on_disk(store, tmp_path):
+    file = tmp_path / "a.pt"
+    file.write_bytes(b"weights")
+    store.add(file)
+    store.remove(file)
+    assert store.added() == ()
+    assert file.exists()
+
+
+def test_writing_leaves_no_temporary_file(store, tmp_path):
+    store.add(tmp_path / "a.pt")
+    assert [entry.name for entry in store.config_folder.iterdir()] == ["local_models.json"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"files": 3}', "{", json.dumps({"models": []})])
+def test_a_damaged_list_is_named_with_its_file(store, text):
+    store.config_folder.mkdir()
+    (store.config_folder / "local_models.json").write_text(text)
+    with pytest.raises(AnySAMError, match=r"local_models\.json is damaged"):
+        store.added()
+
+
+def test_environment_variables_move_the_folders(monkeypatch):
+    monkeypatch.setenv("ANYSAM_MODELS", "/somewhere/models")
+    monkeypatch.setenv("ANYSAM_CONFIG", "/somewhere/config")
+    assert default_store() == ModelStore(Path("/somewhere/models"), Path("/somewhere/config"))
+
+
+def test_without_them_the_folders_are_the_users_own(monkeypatch):
+    monkeypatch.delenv("ANYSAM_MODELS", raising=False)
+    assert default_store().models_folder.name == "models"
+    assert "napari-anysam" in str(default_store().models_folder)
