@@ -11,8 +11,9 @@ How the widgets use it::
     active.model, active.name, active.busy, active.message
 
 Every signal is emitted on the GUI thread. The latest request wins: an answer to an earlier one is
-dropped, and one that has not begun is never started. psygnal holds bound methods weakly, so a
-widget that is gone is not called; still disconnect on close.
+dropped, and one that has not begun is never started. A checkpoint file that was loaded by its path
+(a ``Path``, not a string) joins the user's list of added files. psygnal holds bound methods weakly,
+so a widget that is gone is not called; still disconnect on close.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from qtpy.QtCore import Signal as QtSignal
 
 from napari_anysam.errors import Cancelled
 from napari_anysam.models.catalogue import DEFAULT_MODEL
+from napari_anysam.models.store import default_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,8 +135,8 @@ class ActiveModel:
         if self._future is not None:
             self._future.cancel()
         self._requested = request
-        self._say(f"Loading {request.title} ...")
         self._future = self._executor.submit(self._load, request, self._generation)
+        self._say(f"Loading {request.title} ...")
 
     def wait(self, timeout: float = 60.0) -> None:
         """Run the event loop until nothing is being loaded; for tests and scripts.
@@ -182,7 +184,9 @@ class ActiveModel:
             model = load_with_report(
                 request.name_or_path, request.device, request.precision, report=report
             )
-        except Exception as error:  # noqa: BLE001 - shown to the user by whoever listens
+            if isinstance(request.name_or_path, Path):
+                default_store().add(request.name_or_path)
+        except Exception as error:  # shown to the user by whoever listens
             self._relay.done.emit(generation, request, error)
         else:
             self._relay.done.emit(generation, request, model)
@@ -214,7 +218,7 @@ class ActiveModel:
         self._relay.idle.emit()
 
 
-class _Relay(QObject):
+class _Relay(QObject):  # type: ignore[misc]  # Qt has no types here
     """Carries answers from the loading thread to the thread of the application."""
 
     report = QtSignal(int, str)

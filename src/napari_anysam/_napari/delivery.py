@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["QtDelivery"]
 
 
-class QtDelivery(QObject):
+class QtDelivery(QObject):  # type: ignore[misc]  # Qt has no types here
     """Calls functions in the thread it was made in, whoever hands them over."""
 
     _handed_over = Signal(object)

@@ -1,0 +1,110 @@
+"""What the model manager's table shows: plain rows, resolved without any widget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_anysam.models.catalogue import ModelSpec, catalogue
+
+if TYPE_CHECKING:
+    from napari_anysam.models.store import ModelStore
+
+__all__ = ["COLUMNS", "ModelRow", "readable_size", "resolve_rows"]
+
+# The first two fit into a narrow dock.
+COLUMNS = ("Model", "Status", "Size", "Tracks", "Licence")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One model as the table shows it.
+
+    Parameters
+    ----------
+    target : str or Path
+        What ``load_model`` takes: a catalogue name, or the path of an added file.
+    title, status, size, tracks, licence : str
+        The cells.
+    available : bool
+        Whether its weights are on this computer.
+    details : str
+        A paragraph for whoever selects the row; where its weights can be got, if they are missing.
+    """
+
+    target: str | Path
+    title: str
+    status: str
+    size: str
+    tracks: str
+    licence: str
+    available: bool
+    details: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells in the order of ``COLUMNS``."""
+        return (self.title, self.status, self.size, self.tracks, self.licence)
+
+    @property
+    def added(self) -> bool:
+        """Whether the user added it from a file of their own."""
+        return isinstance(self.target, Path)
+
+
+def resolve_rows(store: ModelStore) -> tuple[ModelRow, ...]:
+    """Return the catalogue's models, then the files that the user added."""
+    known = tuple(_catalogue_row(spec, store) for spec in catalogue())
+    return known + tuple(_file_row(path) for path in store.added())
+
+
+def readable_size(count: int | None) -> str:
+    """Write a number of bytes as people do: 7.8 MB, 156 MB, 2.6 GB."""
+    if count is None:
+        return ""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            value = count / scale
+            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return f"{count} B"
+
+
+def _catalogue_row(spec: ModelSpec, store: ModelStore) -> ModelRow:
+    path = store.find(spec)
+    if path is None:
+        status = "missing" if spec.builtin else "not on disk"
+    else:
+        status = "built in" if spec.builtin else "on disk"
+    return ModelRow(
+        target=spec.name,
+        title=spec.title,
+        size=readable_size(spec.size_bytes if path is None else path.stat().st_size),
+        status=status,
+        tracks="yes" if spec.tracking else "no",
+        licence=spec.licence,
+        available=path is not None,
+        details=_details(spec) if path is not None else f"{store.remedy(spec)} {_details(spec)}",
+    )
+
+
+def _details(spec: ModelSpec) -> str:
+    return (
+        f"{spec.description} Good for: {', '.join(spec.good_for)}. "
+        f"{spec.parameters_millions:g} million parameters, "
+        f"sees {spec.image_size} x {spec.image_size} pixels. Licence: {spec.licence}."
+    )
+
+
+def _file_row(path: Path) -> ModelRow:
+    there = path.is_file()
+    return ModelRow(
+        target=path,
+        title=path.name,
+        size=readable_size(path.stat().st_size) if there else "",
+        status="added" if there else "file is gone",
+        tracks="",
+        licence="",
+        available=there,
+        details=f"Added from {path}." if there else f"There is no file {path} any more.",
+    )

@@ -1,0 +1,231 @@
+import pytest
+from nano_files import write_nano
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QRadioButton
+
+from napari_anysam._napari.active_model import active_model
+from napari_anysam._napari.model_manager import ModelManagerWidget
+from napari_anysam.models.catalogue import catalogue
+from napari_anysam.models.store import default_store
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return [write_nano(folder / f"model_{seed}.safetensors", seed) for seed in range(2)]
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANYSAM_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("ANYSAM_CONFIG", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def active(qapp):
+    holder = active_model()
+    holder.release()
+    yield holder
+    holder.release()
+
+
+@pytest.fixture
+def manager(qtbot, active, files):
+    """The dock on the screen, with two added files, and the first of them active."""
+    for file in files:
+        default_store().add(file)
+    active.request(files[0])
+    active.wait()
+    widget = ModelManagerWidget()
+    qtbot.addWidget(widget)
+    widget.show()
+    qtbot.waitExposed(widget)
+    return widget
+
+
+def row_of(manager, title):
+    titles = [radio_at(manager, row).text() for row in range(manager.table.rowCount())]
+    return titles.index(title)
+
+
+def radio_at(manager, row):
+    radio = manager.table.cellWidget(row, 0)
+    assert isinstance(radio, QRadioButton)
+    return radio
+
+
+def click_radio(qtbot, manager, title):
+    """Press the round mark at the left of a row, where a user would."""
+    row = row_of(manager, title)
+    manager.table.scrollToItem(manager.table.item(row, 0))
+    radio = radio_at(manager, row)
+    qtbot.mouseClick(radio, Qt.MouseButton.LeftButton, pos=_mark(radio))
+
+
+def _mark(radio):
+    position = radio.rect().center()
+    position.setX(8)
+    return position
+
+
+def select_row(qtbot, manager, title):
+    item = manager.table.item(row_of(manager, title), 1)
+    manager.table.scrollToItem(item)
+    where = manager.table.visualItemRect(item).center()
+    qtbot.mouseClick(manager.table.viewport(), Qt.MouseButton.LeftButton, pos=where)
+
+
+def checked(manager):
+    rows = range(manager.table.rowCount())
+    return [radio_at(manager, r).text() for r in rows if radio_at(manager, r).isChecked()]
+
+
+def choose_file(qtbot, manager, path):
+    """Press "Add file...", write the path into the dialog and press Return."""
+    qtbot.mouseClick(manager.add_button, Qt.MouseButton.LeftButton)
+    dialog = manager.findChild(QFileDialog)
+    qtbot.waitUntil(dialog.isVisible)
+    line = dialog.findChild(QLineEdit)
+    line.setText(str(path))
+    opener = next(b for b in dialog.findChildren(QPushButton) if "Open" in b.text())
+    qtbot.mouseClick(opener, Qt.MouseButton.LeftButton)
+
+
+class TestTable:
+    def test_lists_the_catalogue_and_the_added_files(self, manager, files):
+        rows = range(manager.table.rowCount())
+        titles = [radio_at(manager, row).text() for row in rows]
+        assert titles == [s.title for s in catalogue()] + [file.name for file in files]
+
+    def test_marks_the_active_model_and_only_it(self, manager):
+        assert checked(manager) == ["model_0.safetensors"]
+        assert "model_0 is active, on cpu in fp32." in manager.state.text()
+
+    def test_a_model_that_is_not_on_disk_cannot_be_chosen_and_says_why(self, manager):
+        row = row_of(manager, "SAM 2.1 tiny")
+        radio = radio_at(manager, row)
+        assert not radio.isEnabled()
+        assert "https://dl.fbaipublicfiles.com" in radio.toolTip()
+        assert manager.table.item(row, 1).text() == "not on disk"
+
+    def test_shows_size_tracking_and_licence(self, manager):
+        row = row_of(manager, "SAM 2.1 tiny")
+        cells = [manager.table.item(row, column).text() for column in range(1, 5)]
+        assert cells == ["not on disk", "156 MB", "yes", "Apache-2.0"]
+
+    def test_a_selected_row_tells_more(self, qtbot, manager):
+        select_row(qtbot, manager, "SAM ViT-B")
+        assert "93.7 million parameters" in manager.details.toPlainText()
+        assert 'href="https://dl.fbaipublicfiles.com' in manager.details.toHtml()
+
+
+class TestActivating:
+    def test_a_click_loads_the_model_in_the_background(self, qtbot, manager, active):
+        click_radio(qtbot, manager, "model_1.safetensors")
+        assert active.busy
+        assert manager.progress.isVisible()
+        assert "Loading model_1.safetensors" in manager.state.text()
+        qtbot.waitUntil(lambda: not active.busy, timeout=60_000)
+        assert active.name == "model_1"
+        assert not manager.progress.isVisible()
+        assert checked(manager) == ["model_1.safetensors"]
+
+    def test_the_last_of_two_quick_clicks_counts(self, qtbot, manager, active):
+        click_radio(qtbot, manager, "model_1.safetensors")
+        click_radio(qtbot, manager, "model_0.safetensors")
+        qtbot.waitUntil(lambda: not active.busy, timeout=60_000)
+        assert (active.name, checked(manager)) == ("model_0", ["model_0.safetensors"])
+
+    def test_another_precision_loads_the_active_model_again(self, qtbot, manager, active):
+        for _ in range(2):  # from auto past fp32 to bf16
+            qtbot.keyClick(manager.precision, Qt.Key.Key_Down)
+        assert active.busy
+        qtbot.waitUntil(lambda: not active.busy, timeout=60_000)
+        assert (active.name, active.model.precision) == ("model_0", "bf16")
+
+    def test_follows_a_request_made_elsewhere(self, qtbot, manager, active, files):
+        active.request(files[1], precision="bf16")
+        assert manager.progress.isVisible()
+        qtbot.waitUntil(lambda: not active.busy, timeout=60_000)
+        assert checked(manager) == ["model_1.safetensors"]
+        assert manager.precision.currentText() == "bf16"
+
+
+class TestAddingAFile:
+    def test_a_good_one_becomes_active_and_stays_in_the_list(
+        self, qtbot, manager, active, tmp_path
+    ):
+        file = write_nano(tmp_path / "colleague.safetensors", seed=7)
+        choose_file(qtbot, manager, file)
+        qtbot.waitUntil(lambda: active.name == "colleague", timeout=60_000)
+        assert checked(manager) == ["colleague.safetensors"]
+        assert file in default_store().added()
+
+    def test_a_bad_one_is_explained_and_changes_nothing(self, qtbot, manager, active, tmp_path):
+        page = tmp_path / "model.pt"
+        page.write_text("<!DOCTYPE html><title>Log in</title>")
+        before = active.model
+        choose_file(qtbot, manager, page)
+        qtbot.waitUntil(manager.error.isVisible, timeout=60_000)
+        assert "is a web page" not in manager.state.text()
+        assert "a web page" in manager.error.text()
+        assert active.model is before
+        assert checked(manager) == ["model_0.safetensors"]
+        assert page not in default_store().added()
+
+    def test_the_explanation_goes_with_the_next_success(self, qtbot, manager, active, tmp_path):
+        choose_file(qtbot, manager, _empty(tmp_path / "empty.pt"))
+        qtbot.waitUntil(manager.error.isVisible, timeout=60_000)
+        click_radio(qtbot, manager, "model_1.safetensors")
+        qtbot.waitUntil(lambda: active.name == "model_1", timeout=60_000)
+        assert not manager.error.isVisible()
+
+    def test_an_added_file_can_be_forgotten(self, qtbot, manager, files):
+        select_row(qtbot, manager, "model_1.safetensors")
+        qtbot.mouseClick(manager.forget_button, Qt.MouseButton.LeftButton)
+        assert default_store().added() == (files[0],)
+        assert files[1].exists()
+        assert manager.table.rowCount() == len(catalogue()) + 1
+
+    def test_a_catalogue_model_cannot_be_forgotten_and_says_why(self, qtbot, manager):
+        select_row(qtbot, manager, "SAM ViT-B")
+        assert not manager.forget_button.isEnabled()
+        assert "Select a file that was added" in manager.forget_button.toolTip()
+
+
+def _empty(file):
+    file.touch()
+    return file
+
+
+class TestInNapari:
+    def test_opens_from_the_plugin_and_closes_without_a_trace(
+        self, make_napari_viewer_proxy, active, files, qtbot
+    ):
+        listeners = len(active.loaded)
+        active.request(files[0])
+        active.wait()
+        viewer = make_napari_viewer_proxy(show=True)
+        dock, widget = viewer.window.add_plugin_dock_widget("napari-anysam", "Model manager")
+        assert isinstance(widget, ModelManagerWidget)
+        qtbot.waitUntil(lambda: len(active.loaded) == listeners + 1)
+        viewer.window.remove_dock_widget(dock)
+        assert len(active.loaded) == listeners
+
+    def test_stays_usable_when_narrow(self, make_napari_viewer, active, files, qtbot):
+        active.request(files[0])
+        active.wait()
+        viewer = make_napari_viewer(show=True)
+        _, widget = viewer.window.add_plugin_dock_widget("napari-anysam", "Model manager")
+        assert widget.minimumSizeHint().width() <= 250
+        for button in (widget.add_button, widget.forget_button):
+            assert button.sizeHint().width() <= 120
+
+    def test_loads_the_shipped_model_on_first_need(self, make_napari_viewer, active, qtbot):
+        viewer = make_napari_viewer(show=True)
+        viewer.window.add_plugin_dock_widget("napari-anysam", "Model manager")
+        qtbot.waitUntil(lambda: active.busy)
+        assert active.requested.name_or_path == "anysam-nano"
+        active.wait()
