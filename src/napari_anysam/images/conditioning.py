@@ -190,7 +190,12 @@ def _window(window: Any) -> Window:
 
 
 def _given_windows(contrast: Any) -> tuple[Window, ...]:
-    values = tuple(contrast)
+    try:
+        values = tuple(contrast)
+    except TypeError as error:
+        raise ImageError(
+            f"contrast is {contrast!r}, which is none of 'auto', (low, high) and pairs; give one."
+        ) from error
     if values and all(np.ndim(value) == 0 for value in values):
         return (_window(values),)
     return tuple(_window(value) for value in values)

@@ -175,7 +175,10 @@ class Planes:
         try:
             # np.asarray is where dask computes; every other kind reads at the subscript.
             return np.asarray(self._array[tuple(key)])
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:
+            # The stores behind lazy arrays meet damage with exceptions of every type.
             raise ImageError(
                 f"Plane {index} could not be read ({type(error).__name__}: {error}); check that "
                 "the image's file is complete and still where it was."

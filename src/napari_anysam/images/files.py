@@ -1,0 +1,184 @@
+"""Images from files: TIFF, PNG, JPEG and Zarr, lazily where their layout allows it.
+
+Planes that lie uncompressed in a TIFF are mapped, a Zarr array is opened and not read, and of a
+large compressed TIFF pages are decoded as they are asked for. Small compressed files are read at
+once: slicing them along another axis would decode every page again for every plane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_anysam.errors import ImageError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = ["ImageFile", "read_image"]
+
+READ_AT_ONCE_BYTES = 256 * 2**20
+_TIFF = (".tif", ".tiff", ".btf", ".lsm")
+_PICTURES = (".png", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFile:
+    """An image as its file holds it.
+
+    Parameters
+    ----------
+    array : array-like
+        numpy, memory map, zarr or dask; anything that ``Planes`` takes.
+    axes : str
+        One capital letter per axis where the file names them ("TCZYX", "S" for colour samples,
+        "Q" or "I" for an axis of unknown meaning), else empty.
+    """
+
+    array: Any
+    axes: str = ""
+
+    @property
+    def channel_axis(self) -> int | None:
+        """Position of the only channel or colour axis; None if the file names none, or two."""
+        found = [position for position, name in enumerate(self.axes) if name in "CS"]
+        return found[0] if len(found) == 1 else None
+
+
+def read_image(path: str | PathLike[str], level: int = 0) -> ImageFile:
+    """Open an image file.
+
+    Parameters
+    ----------
+    path : path
+        A .tif, .tiff, .btf, .lsm, .png, .jpg or .jpeg file, or the folder of a Zarr array, of a
+        Zarr group with one array, or of an OME-Zarr image (0.4 and 0.5).
+    level : int
+        Resolution level of a pyramid; 0 is the largest.
+
+    Returns
+    -------
+    ImageFile
+        Axes of length one that are neither rows nor columns are left out where they have names.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged, of another kind, or has no such level.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ImageError(f"There is no file {path}; check its name and folder.")
+    if path.is_dir():
+        reader = _read_zarr
+    elif path.suffix.lower() in _TIFF:
+        reader = _read_tiff
+    elif path.suffix.lower() in _PICTURES:
+        reader = _read_picture
+    else:
+        raise ImageError(
+            f"{path} is of no kind that can be read; convert it to TIFF, PNG, JPEG or Zarr."
+        )
+    try:
+        return reader(path, level)
+    except ImageError:
+        raise
+    except PermissionError as error:
+        raise ImageError(f"{path} may not be read; ask for permission to read it.") from error
+    except Exception as error:
+        # The readers meet damaged files with exceptions of every type.
+        remedy = (
+            "install imagecodecs to read this compression"
+            if "imagecodecs" in str(error)
+            else "the file may be damaged or of another kind than its name says, so export it again"
+        )
+        detail = str(error).strip().rstrip(".") or type(error).__name__
+        raise ImageError(f"{path} could not be read ({detail}); {remedy}.") from error
+
+
+def _read_tiff(path: Path, level: int) -> ImageFile:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        _check_level(path, level, len(series.levels))
+        chosen = series.levels[level]
+        axes = chosen.axes
+        if chosen.dataoffset is None and chosen.nbytes <= READ_AT_ONCE_BYTES:
+            return ImageFile(chosen.asarray(), axes)
+        mappable = chosen.dataoffset is not None and file.filehandle.is_file
+    if mappable:
+        return ImageFile(tifffile.memmap(path, series=0, level=level, mode="r"), axes)
+    return ImageFile(_open_pages(path, level), axes)
+
+
+def _open_pages(path: Path, level: int) -> Any:
+    import tifffile
+    import zarr
+
+    store = tifffile.imread(path, aszarr=True, series=0, level=level)
+    return zarr.open(store, mode="r")
+
+
+def _read_picture(path: Path, level: int) -> ImageFile:
+    import imageio.v3 as iio
+
+    _check_level(path, level, 1)
+    # Four channels of a CMYK picture would pass for colour and alpha.
+    mode = "RGB" if iio.immeta(path, plugin="pillow").get("mode") == "CMYK" else None
+    array = iio.imread(path, plugin="pillow", index=0, mode=mode)
+    if array.ndim == 3 and array.shape[2] == 2:
+        array = array[..., 0]  # grey and alpha
+    return ImageFile(array, "YX" if array.ndim == 2 else "YXS")
+
+
+def _read_zarr(path: Path, level: int) -> ImageFile:
+    import zarr
+
+    try:
+        node = zarr.open(str(path), mode="r")
+    except FileNotFoundError as error:
+        raise ImageError(f"The folder {path} is no Zarr; give a Zarr folder or a file.") from error
+    if isinstance(node, zarr.Group) and "bioformats2raw.layout" in node.attrs:
+        node = node["0"]
+    if isinstance(node, zarr.Array):
+        _check_level(path, level, 1)
+        return ImageFile(node)
+    multiscales = dict(node.attrs.get("ome", node.attrs)).get("multiscales")
+    if multiscales:
+        return _read_multiscale(path, node, multiscales[0], level)
+    names = sorted(name for name, _ in node.arrays())
+    if len(names) != 1:
+        inside = ", ".join(names) or "none"
+        raise ImageError(
+            f"{path} is a Zarr group with {len(names)} arrays ({inside}); give the path of one "
+            "array inside it."
+        )
+    _check_level(path, level, 1)
+    return ImageFile(node[names[0]])
+
+
+def _read_multiscale(path: Path, group: Any, image: dict[str, Any], level: int) -> ImageFile:
+    """Open a level of an OME-Zarr image and leave out its axes of length one."""
+    import dask.array as da
+
+    _check_level(path, level, len(image["datasets"]))
+    array = group[image["datasets"][level]["path"]]
+    names = [axis["name"] if isinstance(axis, dict) else axis for axis in image.get("axes", ())]
+    axes = "".join(name[:1].upper() for name in names)
+    if len(axes) != array.ndim:
+        return ImageFile(array)
+    kept = [
+        position for position, name in enumerate(axes) if array.shape[position] != 1 or name in "YX"
+    ]
+    if len(kept) < array.ndim:
+        key = tuple(slice(None) if position in kept else 0 for position in range(array.ndim))
+        array = da.from_zarr(array)[key]
+    return ImageFile(array, "".join(axes[position] for position in kept))
+
+
+def _check_level(path: Path, level: int, levels: int) -> None:
+    if not 0 <= level < levels:
+        has = "one resolution level" if levels == 1 else f"resolution levels 0 to {levels - 1}"
+        raise ImageError(f"{path} has {has}, not level {level}; leave the level out to take 0.")
