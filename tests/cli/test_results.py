@@ -1,0 +1,183 @@
+"""The command from end to end, with the shipped model on small images."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from cli_helpers import MODEL, discs, iou
+
+from napari_anysam.images.files import read_image
+
+
+def contents(path):
+    return np.asarray(read_image(path).array[...])
+
+
+@pytest.mark.parametrize("output", ["labels.tif", "labels.png", "labels.zarr"])
+def test_segment_writes_labels_and_prints_where(anysam, tmp_path, image, prompts, output):
+    path, truth = image
+    entry = {"object_id": 300, "points": [[44, 50]]}
+    code, out, err = anysam(
+        "segment", path, "--prompts", prompts(entry), "--model", MODEL, "-o", tmp_path / output
+    )
+    assert (code, out) == (0, f"{tmp_path / output}\n")
+    assert "Reading" in err
+    labels = contents(tmp_path / output)
+    assert set(np.unique(labels)) == {0, 300}
+    assert iou(labels == 300, truth) > 0.8
+
+
+def test_segment_is_silent_when_asked(anysam, tmp_path, image, prompts):
+    answer = anysam(
+        "segment",
+        image[0],
+        "--prompts",
+        prompts(),
+        "--model",
+        MODEL,
+        "-o",
+        tmp_path / "o.tif",
+        "-q",
+    )
+    assert answer[2] == ""
+
+
+def test_segment_reads_a_colour_picture_and_the_points_of_napari(anysam, tmp_path):
+    stack, truth = discs(count=1)
+    picture = np.repeat((stack[0] // 4).astype(np.uint8)[..., None], 3, axis=2)
+    iio.imwrite(tmp_path / "picture.png", picture)
+    (tmp_path / "points.csv").write_text(
+        "index,axis-0,axis-1,object_id,polarity\n0,44,50,2,positive\n1,4,5,2,negative\n"
+    )
+    code, _, _ = anysam(
+        *("segment", tmp_path / "picture.png", "--prompts", tmp_path / "points.csv"),
+        *("--model", MODEL, "-o", tmp_path / "o.png"),
+    )
+    assert code == 0
+    assert iou(contents(tmp_path / "o.png") == 2, truth[0]) > 0.8
+
+
+def test_segment_takes_channels_from_the_files_own_axes(anysam, tmp_path, prompts):
+    stack, truth = discs(count=1)
+    channels = np.stack([stack[0], stack[0]])
+    tifffile.imwrite(tmp_path / "a.tif", channels, imagej=True, metadata={"axes": "CYX"})
+    code, _, err = anysam(
+        "segment",
+        tmp_path / "a.tif",
+        "--prompts",
+        prompts(),
+        "--model",
+        MODEL,
+        "-o",
+        tmp_path / "o.tif",
+    )
+    assert code == 0, err
+    assert iou(contents(tmp_path / "o.tif") == 1, truth[0]) > 0.8
+
+
+def test_an_object_without_pixels_is_told(anysam, tmp_path, image, prompts):
+    path = prompts(*({"object_id": number, "points": [[44, 50]]} for number in (1, 2)))
+    code, _, err = anysam(
+        "segment", image[0], "--prompts", path, "--model", MODEL, "-o", tmp_path / "o.tif"
+    )
+    assert code == 0
+    assert re.search("warning: object [12] has no pixel", err)
+
+
+def test_propagate_fills_every_plane(anysam, tmp_path, stack, prompts):
+    path, truth = stack
+    code, out, err = anysam(
+        *("propagate", path, "--prompts", prompts({"plane": 2, "points": [[44, 50]]})),
+        *("--model", MODEL, "-o", tmp_path / "o.tif"),
+    )
+    assert (code, out) == (0, f"{tmp_path / 'o.tif'}\n"), err
+    assert "5/5" in err
+    assert "planes/s" in err
+    labels = contents(tmp_path / "o.tif")
+    assert labels.shape == truth.shape
+    assert min(iou(*planes) for planes in zip(labels == 1, truth, strict=True)) > 0.7
+
+
+def test_propagate_keeps_the_order_of_axes(anysam, tmp_path, prompts):
+    stack, truth = discs()
+    zarr.create_array(tmp_path / "stack.zarr", data=np.moveaxis(stack, 0, 1))
+    (tmp_path / "points.csv").write_text("index,axis-0,axis-1,axis-2\n0,44,2,50\n")
+    code, _, err = anysam(
+        *("propagate", tmp_path / "stack.zarr", "--prompts", tmp_path / "points.csv"),
+        *("--axis", 1, "--model", MODEL, "-o", tmp_path / "o.zarr"),
+    )
+    assert code == 0, err
+    assert iou(np.moveaxis(contents(tmp_path / "o.zarr"), 1, 0) == 1, truth) > 0.8
+
+
+def test_propagate_takes_channels_and_axis_from_the_files_own_axes(anysam, tmp_path, prompts):
+    stack, truth = discs()
+    channels = np.stack([stack, stack[:, ::-1]])
+    tifffile.imwrite(tmp_path / "a.tif", channels, ome=True, metadata={"axes": "CZYX"})
+    (tmp_path / "points.csv").write_text("index,axis-0,axis-1,axis-2\n0,2,44,50\n")
+    code, _, err = anysam(
+        *("propagate", tmp_path / "a.tif", "--prompts", tmp_path / "points.csv"),
+        *("--model", MODEL, "-o", tmp_path / "o.tif"),
+    )
+    assert code == 0, err
+    assert contents(tmp_path / "o.tif").shape == truth.shape
+
+
+def test_propagate_takes_a_range_and_a_direction(anysam, tmp_path, stack, prompts):
+    code, _, err = anysam(
+        *("propagate", stack[0], "--prompts", prompts({"plane": 3, "points": [[44, 50]]})),
+        *("--direction", "backward", "--start", 1, "--stop", 4, "--region", "plane"),
+        *("--model", MODEL, "-o", tmp_path / "o.tif"),
+    )
+    assert code == 0, err
+    assert contents(tmp_path / "o.tif").any(axis=(1, 2)).tolist() == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_propagate_takes_colour_and_contrast(anysam, tmp_path, prompts):
+    stack, truth = discs()
+    zarr.create_array(tmp_path / "colour.zarr", data=np.stack([stack] * 3, axis=-1))
+    code, _, err = anysam(
+        *("propagate", tmp_path / "colour.zarr", "--channel-axis", -1, "--contrast", 100, 900),
+        *("--prompts", prompts({"plane": 0, "box": [20, 26, 69, 75]})),
+        *("--model", MODEL, "-o", tmp_path / "o.tif"),
+    )
+    assert code == 0, err
+    assert iou(contents(tmp_path / "o.tif") == 1, truth) > 0.8
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_keeps_its_finished_planes(tmp_path, prompts, name):
+    stack, _ = discs(count=300)
+    tifffile.imwrite(tmp_path / "long.tif", stack)
+    arguments = [
+        *("propagate", tmp_path / "long.tif", "--prompts"),
+        *(prompts({"plane": 0, "points": [[44, 50]]}), "--model", MODEL, "-o", tmp_path / "o.tif"),
+    ]
+    command = [sys.executable, "-m", "napari_anysam.cli", *map(str, arguments)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        heard = b""
+        while not re.search(rb" [1-9]\d*/300", heard):
+            piece = process.stderr.read1()
+            assert piece, heard.decode()
+            heard += piece
+        process.send_signal(getattr(signal, name))
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (130, b"")
+    assert re.search(rb"anysam: cancelled\. The .*kept in .*o\.partial\.tif\.\n$", err), err
+    assert contents(tmp_path / "o.partial.tif")[0].any()
+    assert not contents(tmp_path / "o.partial.tif")[-1].any()
+    assert sorted(path.name for path in tmp_path.glob("*o.*")) == ["o.partial.tif"]
