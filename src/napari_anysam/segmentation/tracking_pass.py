@@ -1,0 +1,143 @@
+"""One pass of a propagation: from plane to plane in one direction, all objects together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_anysam.segmentation.memory import MemoryBank
+from napari_anysam.segmentation.tracking_anchors import (
+    Anchor,
+    anchors_in_planes,
+    anchors_in_regions,
+)
+from napari_anysam.segmentation.tracking_memories import answers_of, memories_of, reframed
+from napari_anysam.segmentation.tracking_regions import mask_extent, moved_region
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from napari_anysam.networks.tracking_protocol import TrackingModel
+    from napari_anysam.segmentation.regions import Region
+    from napari_anysam.segmentation.tracking_plan import Plan
+    from napari_anysam.segmentation.tracking_results import Answer
+    from napari_anysam.segmentation.tracking_source import PlaneSource
+
+__all__ = ["Follower"]
+
+
+class Follower:
+    """Follows all objects of a plan.
+
+    Parameters
+    ----------
+    model : TrackingModel
+        The network.
+    source : PlaneSource
+        Where planes come from.
+    plan : Plan
+        What was asked for.
+    zoom : bool
+        Whether small objects get regions of their own.
+    """
+
+    def __init__(
+        self, model: TrackingModel, source: PlaneSource, plan: Plan, *, zoom: bool
+    ) -> None:
+        self._model = model
+        self._source = source
+        self._plan = plan
+        self._zoom = zoom
+        self._step = plan.steps[0]
+        self._anchors: dict[int, dict[int, Anchor]] = {number: {} for number in plan.anchors}
+        self._banks: dict[int, MemoryBank] = {}
+        self._regions: dict[int, Region] = {}
+
+    def anchor(self, keep: Callable[[int], bool]) -> None:
+        """Answer and remember all prompts.
+
+        Parameters
+        ----------
+        keep : callable
+            Tells of a plane whether its embedding will be needed again.
+        """
+        planes = sorted({plane for prompts in self._plan.anchors.values() for plane in prompts})
+        for plane in planes:
+            # Objects that share a region ask for it one after the other.
+            self._source.keep = self._zoom or keep(plane)
+            objects = [number for number, given in self._plan.anchors.items() if plane in given]
+            prompts = [self._plan.anchors[number][plane] for number in objects]
+            if self._zoom:
+                used = {
+                    anchor.memory.region
+                    for anchors in self._anchors.values()
+                    for anchor in anchors.values()
+                }
+                found = anchors_in_regions(self._model, self._source, plane, prompts, sorted(used))
+            else:
+                found = anchors_in_planes(self._model, self._source, plane, prompts)
+            for number, anchor in zip(objects, found, strict=True):
+                self._anchors[number][plane] = anchor
+
+    def turn(self, step: int) -> None:
+        """Start a pass: forget everything but the anchors."""
+        self._step = step
+        self._banks = {
+            number: MemoryBank(
+                self._model.memory_span,
+                {plane: anchor.memory for plane, anchor in anchors.items()},
+                step,
+            )
+            for number, anchors in self._anchors.items()
+        }
+        self._regions = {}
+        for number, anchors in self._anchors.items():
+            self._enter(number, anchors[min(anchors) if step > 0 else max(anchors)].memory.region)
+
+    def visit(self, plane: int) -> dict[int, Answer]:
+        """Answer a plane for every object of the pass that exists there."""
+        answers: dict[int, Answer] = {}
+        by_region: dict[Region, list[int]] = {}
+        for number in self._plan.active(plane, self._step):
+            anchor = self._anchors[number].get(plane)
+            if anchor is None:
+                by_region.setdefault(self._regions[number], []).append(number)
+                continue
+            answers[number] = anchor.answer
+            self._enter(number, anchor.memory.region)
+        for region, group in by_region.items():
+            answers |= self._follow(plane, region, group)
+        return answers
+
+    def _follow(self, plane: int, region: Region, group: Sequence[int]) -> Mapping[int, Answer]:
+        """Find the objects of one region on one plane."""
+        embedding = self._source.embedding(plane, region)
+        recalls = [self._banks[number].recall(plane, self._source.count) for number in group]
+        tracked = self._model.follow(embedding, recalls, plane_count=self._source.count)
+        memories = memories_of(self._model, plane, embedding, tracked, region, anchored=False)
+        for number, memory in zip(group, memories, strict=True):
+            self._banks[number].add(memory)
+        answers = dict(zip(group, answers_of(self._model, tracked, region), strict=True))
+        if self._zoom:
+            for number, answer in answers.items():
+                self._move(number, answer)
+        return answers
+
+    def _move(self, number: int, answer: Answer) -> None:
+        """Let an object's region follow it to the next plane."""
+        extent = mask_extent(answer.logits > 0, answer.region)
+        if extent is None:
+            return
+        others = [region for other, region in self._regions.items() if other != number]
+        region = moved_region(
+            self._regions[number], extent, self._source.shape, self._model.image_size, others
+        )
+        self._enter(number, region)
+
+    def _enter(self, number: int, region: Region) -> None:
+        """Look for an object in a region from now on, and see its memories from there."""
+        if self._regions.get(number) == region:
+            return
+        self._regions[number] = region
+        self._banks[number].replace(
+            lambda memory: reframed(memory, region, self._model, self._source)
+        )

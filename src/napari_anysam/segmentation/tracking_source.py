@@ -1,0 +1,96 @@
+"""Planes and regions of planes as embeddings, each read and encoded once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_anysam.images.conditioning import Conditioning
+    from napari_anysam.images.planes import Planes
+    from napari_anysam.networks.protocol import Embedding, PromptableModel
+    from napari_anysam.segmentation.embeddings import EmbeddingCache
+    from napari_anysam.segmentation.regions import Region
+
+__all__ = ["PlaneSource"]
+
+HELD_BYTES = 2**27
+"""Budget for planes held as they were read, but for the current one."""
+
+
+class PlaneSource:
+    """Encodes regions of planes; a plane is read once for all its regions on a visit.
+
+    Parameters
+    ----------
+    model : PromptableModel
+        The network.
+    planes, conditioning, cache, plane_key
+        See ``tracking.Tracker``.
+    cancelled : callable
+        Asked between encoder blocks.
+
+    Attributes
+    ----------
+    keep : bool
+        Whether new embeddings go into the cache.
+    held : int
+        How many planes to hold as they were read.
+    """
+
+    def __init__(
+        self,
+        model: PromptableModel,
+        planes: Planes,
+        conditioning: Conditioning,
+        cache: EmbeddingCache,
+        plane_key: Callable[[int], Hashable],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self.keep = False
+        self.held = 1
+        self.shape = planes.plane_shape
+        self.count = planes.count
+        self.cache = cache
+        self.cancelled = cancelled
+        self.key = plane_key
+        self._model = model
+        self._planes = planes
+        self._conditioning = conditioning
+        self._held: OrderedDict[int, NDArray[Any]] = OrderedDict()
+
+    def embedding(self, plane: int, region: Region) -> Embedding:
+        """Encode a region of a plane, or take it from the cache."""
+        key = (self._model.key, self.key(plane), region)
+        embedding = self.cache.get(key)
+        if embedding is None:
+            pixels = self._conditioning.apply(self._read(plane)[region.slices])
+            embedding = self._model.encode(pixels, cancelled=self.cancelled)
+            if self.keep:
+                self.cache.put(key, embedding)
+        return embedding
+
+    def pixels(self, plane: int) -> NDArray[np.uint8]:
+        """Return a whole plane as the network sees it, uint8 (H, W, 3)."""
+        return self._conditioning.apply(self._read(plane))
+
+    def _read(self, plane: int) -> NDArray[Any]:
+        """Read a plane unless it is held; the last few are, for regions that move."""
+        pixels = self._held.get(plane)
+        if pixels is None:
+            self._make_room()
+            pixels = self._planes.read(plane)
+            self._held[plane] = pixels
+        self._held.move_to_end(plane)
+        return pixels
+
+    def _make_room(self) -> None:
+        """Let go of planes before another one is read."""
+        nbytes = sum(pixels.nbytes for pixels in self._held.values())
+        while self._held and (len(self._held) >= self.held or nbytes > HELD_BYTES):
+            nbytes -= self._held.popitem(last=False)[1].nbytes
