@@ -137,7 +137,7 @@ def _resize_labels(labels: Planes, region: _Region, size: int) -> Planes:
 
 def _resize_images(images: Planes, region: _Region, size: int) -> Tensor:
     top, left, height, width = region
-    window = np.ascontiguousarray(images[:, top : top + height, left : left + width])
+    window = images[:, top : top + height, left : left + width].copy()
     pixels = torch.from_numpy(window).permute(0, 3, 1, 2).float() / 255
     if (height, width) == (size, size):
         return pixels

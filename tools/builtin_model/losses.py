@@ -1,7 +1,7 @@
 """What the training minimises.
 
-SAM's focal and dice losses alone leave a network that starts from nothing at empty masks. Class balance, and the dense auxiliary
-loss on the encoder's features, get it going.
+SAM's focal and dice losses alone leave a network that starts from nothing at empty masks. Class
+balance, and the two auxiliary losses on the encoder's and the decoder's features, get it going.
 """
 
 from __future__ import annotations
@@ -131,3 +131,42 @@ class FeatureAffinity(nn.Module):
         clicked = dense[index, :, rows, columns]
         similarity = torch.einsum("nc,nchw->nhw", clicked, dense[index])
         return balanced_cross_entropy(self.scale * similarity + self.bias, target[:, 0]).mean()
+
+
+class DecoderSupervision(nn.Module):
+    """Auxiliary loss: fixed linear heads read the object off the mask decoder's image side.
+
+    SAM's masks are products of a token and the image side. At first neither knows of the prompt, so
+    that neither has a slope to follow: training stays for a long time at the mask that fits all
+    prompts. A head that does not depend on the prompt gives the image side a slope at once. The
+    heads exist only while training.
+
+    Parameters
+    ----------
+    decoder
+        The mask decoder to listen to.
+    channels
+        Channels after its transformer, and after its upscaling.
+    """
+
+    def __init__(self, decoder: nn.Module, channels: tuple[int, int] = (128, 16)) -> None:
+        super().__init__()
+        self.coarse = nn.Linear(channels[0], 1)
+        self.fine = nn.Conv2d(channels[1], 1, 1)
+        self._heard: dict[str, Tensor] = {}
+        decoder.transformer.register_forward_hook(self._hear_transformer)
+        decoder.output_upscaling[-1].register_forward_hook(self._hear_upscaling)
+
+    def _hear_transformer(self, _module: nn.Module, _inputs: object, output: object) -> None:
+        self._heard["coarse"] = output[1]
+
+    def _hear_upscaling(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        self._heard["fine"] = output
+
+    def forward(self, target: Tensor) -> Tensor:
+        """Return the loss of the decoder's latest run; `target` is (N, 1, H, W)."""
+        side = target.shape[-1] // 4
+        coarse = self.coarse(self._heard.pop("coarse").float()).mT.reshape(-1, 1, side, side)
+        fine = self.fine(self._heard.pop("fine").float())
+        small = functional.avg_pool2d(target, 4)
+        return mask_loss(coarse, small, 1.0).mean() + mask_loss(fine, target, 1.0).mean()

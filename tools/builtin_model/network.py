@@ -1,4 +1,4 @@
-"""The network of the shipped model, and how the recipe drives it: encode once, decode many prompts."""
+"""The network of the shipped model: encode a plane once, decode many prompts."""
 
 from __future__ import annotations
 
@@ -52,6 +52,23 @@ def build_network(size: int | None = None) -> SAM2Base:
     if size is not None:
         set_image_size(network, size)
     return network
+
+
+def align_positions(network: SAM2Base, gain: float = 2.5) -> None:
+    """Start the mask decoder's cross-attentions as looking at the place of the prompt.
+
+    Queries and keys carry the same positional encoding. With equal projections their product is
+    largest where the positions agree; with independent ones, as drawn, a click takes longer to find
+    its place.
+    """
+    transformer = network.sam_mask_decoder.transformer
+    attentions = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    with torch.no_grad():
+        for attention in attentions:
+            attention.q_proj.weight.mul_(gain)
+            attention.k_proj.weight.copy_(attention.q_proj.weight)
 
 
 def set_image_size(network: SAM2Base, size: int) -> None:

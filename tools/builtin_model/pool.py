@@ -1,4 +1,4 @@
-"""Make scenes ahead of the training and keep them on disk, in shards that are written whole or not at all."""
+"""Make scenes ahead of the training, on disk in shards that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
 from scenes import make_scene
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""Prompts made while training: interior clicks, corrections, rough masks. All on (N, 1, H, W) cells of 4 pixels."""
+"""Prompts made while training: interior clicks, corrections, rough masks.
+
+Masks here are (N, 1, H, W) cells of 4 x 4 pixels.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ CELL = 4
 
 
 def depth_inside(mask: Tensor, steps: int = 6) -> Tensor:
-    """Count how many erosions by one cell each cell of a boolean mask survives (border included)."""
+    """Count the erosions that each cell of a boolean mask survives; the border erodes too."""
     outside = functional.pad((~mask).float(), (1, 1, 1, 1), value=1.0)
     depth = torch.zeros_like(mask, dtype=torch.float32)
     for _ in range(steps):
@@ -25,7 +28,7 @@ def depth_inside(mask: Tensor, steps: int = 6) -> Tensor:
 
 
 def deepest_cell(mask: Tensor, jitter: float = 1.0) -> Tensor:
-    """Pick about the most interior cell of each mask; returns its centre as (x, y) pixels, (N, 2)."""
+    """Pick about the most interior cell of each mask: its centre as (x, y) pixels, (N, 2)."""
     depth = depth_inside(mask)
     depth = depth + jitter * torch.rand_like(depth) * (depth > 0)
     index = depth.flatten(1).argmax(1)

@@ -1,4 +1,4 @@
-"""Stacks and time series: scenes of several planes, played in either direction, with planes left out."""
+"""Stacks and time series: scenes of several planes, played in either direction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def play(
 ) -> Window:
     """Choose `length` planes of a stack in one of its two directions.
 
-    Leaving planes out between the chosen ones gives larger steps; beginning anywhere lets objects appear and vanish.
+    Leaving planes out between the chosen ones gives larger steps; beginning anywhere lets objects
+    appear and vanish.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ def propagate(
         One per step.
     """
     encoded = network.forward_image(images)
-    _, features, positions, sizes = network._prepare_backbone_features(encoded)  # noqa: SLF001
+    _, features, positions, sizes = network._prepare_backbone_features(encoded)
     memory: dict[str, dict[int, Any]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
     results = []
     for step in range(steps):
@@ -103,15 +103,13 @@ def _visit(
     first = step == 0
     prompted = first and anchor.points is not None
     points = {"point_coords": anchor.points, "point_labels": anchor.labels} if prompted else None
-    output, heads, _, _ = network._track_step(  # noqa: SLF001
+    output, heads, _, _ = network._track_step(
         course.index(step), first, features, positions, sizes, points,
         anchor.mask if first else None, memory, course.planes, course.reverse, None,
     )  # fmt: skip
     candidates, _, iou, _, best, pointer, score = heads
     output["obj_ptr"] = pointer
-    network._encode_memory_in_output(  # noqa: SLF001
-        features, sizes, points, True, best, score, output
-    )
+    network._encode_memory_in_output(features, sizes, points, True, best, score, output)
     return PlaneResult(candidates, iou, score), output
 
 

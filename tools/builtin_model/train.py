@@ -1,4 +1,9 @@
-"""Train the shipped model from nothing, in stages that can be interrupted and resumed."""
+"""Train the shipped model from nothing, in stages that can be interrupted and resumed.
+
+On a CPU several processes of one thread each share every step and average their gradients: threads
+inside the operators would wait for each other thousands of times a step, which stalls on a busy
+machine.
+"""
 
 from __future__ import annotations
 
@@ -6,78 +11,38 @@ import argparse
 import contextlib
 import math
 import os
+import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from batches import Sampling, make_batch
-from losses import FeatureAffinity, candidates_loss, intersection_over_union
-from network import Features, build_network, decode, encode, set_image_size
-from pool import Pool, fill_pool, open_pool
+from batches import make_batch
+from losses import DecoderSupervision, FeatureAffinity, candidates_loss, intersection_over_union
+from network import Features, align_positions, build_network, decode, encode, set_image_size
+from pool import fill_pool, open_pool
 from prompts import add_correction, box_prompt, click_prompt, first_clicks, rough_mask
+from stages import STAGES, Stage
+from torch import distributed, multiprocessing
 from torch.nn import functional
+
 from tracking import Anchor, Course, PlaneResult, presence_loss, propagate
 
 if TYPE_CHECKING:
-    from batches import Batch
-    from sam2.modeling.sam2_base import SAM2Base
+    from batches import Batch, Sampling
+    from pool import Pool
     from torch import Tensor
 
 STACK_PLANES = 5  # planes of the stacks in the pool
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One stretch of training.
-
-    Attributes
-    ----------
-    name, steps
-        Name and number of optimiser steps.
-    images, stacks
-        How single planes and stacks are sampled; every `stack_every`-th step takes stacks, none if it is 0.
-    rate, last_rate
-        Learning rate after the warm-up, and at the end of the cosine.
-    affinity
-        Weight of the auxiliary loss on the features.
-    balance
-        See `losses.balanced_cross_entropy`.
-    """
-
-    name: str
-    steps: int
-    images: Sampling
-    rate: float
-    last_rate: float
-    affinity: float
-    balance: float
-    stacks: Sampling | None = None
-    stack_every: int = 0
-    warm_up: int = 200
-
-
-STAGES = (
-    Stage(
-        "small", 3000, Sampling(128, images=8, objects=6, whole=0.15, least_share=0.012),
-        rate=5e-4, last_rate=2e-4, affinity=1.0, balance=1.0, warm_up=400,
-    ),
-    Stage(
-        "planes", 5000, Sampling(256, images=4, objects=8, whole=0.3),
-        rate=4e-4, last_rate=1e-4, affinity=0.5, balance=0.7,
-    ),
-    Stage(
-        "stacks", 3500, Sampling(256, images=4, objects=8, whole=0.3),
-        rate=3e-4, last_rate=1e-5, affinity=0.3, balance=0.5,
-        stacks=Sampling(256, images=2, objects=4, planes=4, whole=0.3), stack_every=2,
-    ),
-)  # fmt: skip
-
-
 class Trainer:
-    """Network, optimiser, running average and random state of one run, kept together on disk.
+    """Network, optimiser and running average of one run, kept together on disk.
+
+    Everything random in a step is seeded by the run's seed, the worker, the stage and the step, so
+    that an interrupted run goes on as if it had not been.
 
     Parameters
     ----------
@@ -88,19 +53,36 @@ class Trainer:
     seed
         Seed of weights, batches and prompts.
     scale
-        Factor on the scenes per step.
+        Factor on the scenes per step and worker.
+    worker, workers
+        Number of this process and of all; each draws its own scenes, gradients are averaged.
     """
 
-    def __init__(self, run: Path, device: str, seed: int = 0, scale: int = 1) -> None:
+    def __init__(
+        self,
+        run: Path,
+        device: str,
+        *,
+        seed: int = 0,
+        scale: float = 1,
+        worker: int = 0,
+        workers: int = 1,
+    ) -> None:
         torch.manual_seed(seed)
-        self.run = run
+        self.run, self.seed = run, seed
+        self.worker, self.workers = worker, workers
         self.device = torch.device(device)
         self.scale = scale
         self.network = build_network().to(self.device).train()
+        align_positions(self.network)
         self.affinity = FeatureAffinity().to(self.device)
+        self.supervision = DecoderSupervision(self.network.sam_mask_decoder).to(self.device)
         self.average = {name: value.detach().clone() for name, value in self._weights()}
-        self.parameters = [*self.network.parameters(), *self.affinity.parameters()]
-        self.optimiser = torch.optim.AdamW(self.parameters, weight_decay=0.02, betas=(0.9, 0.98))
+        modules = (self.network, self.affinity, self.supervision)
+        self.parameters = [one for module in modules for one in module.parameters()]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, weight_decay=0.02, betas=(0.9, 0.98), fused=True
+        )
         self.rng = np.random.default_rng(seed)
         self.stage, self.step = 0, 0
 
@@ -108,14 +90,15 @@ class Trainer:
         return list(self.network.state_dict().items())
 
     def save(self) -> None:
-        """Write the checkpoint beside the old one, then replace it."""
+        """Write the checkpoint beside the old one, then replace it; the first worker does it."""
+        if self.worker:
+            return
         state = {
             "network": self.network.state_dict(),
             "average": self.average,
             "affinity": self.affinity.state_dict(),
+            "supervision": self.supervision.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "numpy": self.rng.bit_generator.state,
-            "torch": torch.get_rng_state(),
             "stage": self.stage,
             "step": self.step,
         }
@@ -132,9 +115,8 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.average = {name: value.to(self.device) for name, value in state["average"].items()}
         self.affinity.load_state_dict(state["affinity"])
+        self.supervision.load_state_dict(state["supervision"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.rng.bit_generator.state = state["numpy"]
-        torch.set_rng_state(state["torch"])
         self.stage, self.step = state["stage"], state["step"]
 
     def run_stage(self, stage: Stage, images: Pool, stacks: Pool | None, save_every: float) -> None:
@@ -144,28 +126,36 @@ class Trainer:
         saved = time.monotonic()
         while self.step < stage.steps:
             self._set_rate(stage)
+            self._seed_step()
             takes_stack = stacks is not None and stage.stacks is not None and stage.stack_every
             if takes_stack and self.step % stage.stack_every == 0:
                 figures = self.stack_step(stage, stacks)
             else:
                 figures = self.image_step(stage, images)
             self.step += 1
-            log.add(self.step, figures)
+            if not self.worker:
+                log.add(self.step, figures)
             if time.monotonic() - saved > save_every:
                 self.save()
                 saved = time.monotonic()
         self.stage, self.step = self.stage + 1, 0
         self.save()
 
+    def _seed_step(self) -> None:
+        entropy = (self.seed, self.worker, self.stage, self.step)
+        self.rng = np.random.default_rng(entropy)
+        torch.manual_seed(int(self.rng.integers(2**31)))
+
     def _set_rate(self, stage: Stage) -> None:
-        progress = self.step / stage.steps
-        rate = stage.last_rate + (stage.rate - stage.last_rate) * (1 + math.cos(math.pi * progress)) / 2
+        share = (1 + math.cos(math.pi * self.step / stage.steps)) / 2
+        rate = stage.last_rate + (stage.rate - stage.last_rate) * share
         rate *= min(1.0, (self.step + 1) / stage.warm_up)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
 
     def _batch(self, pool: Pool, sampling: Sampling) -> Batch:
-        sampling = replace(sampling, images=sampling.images * self.scale)
+        scenes = max(1, round(sampling.images * self.scale / self.workers))
+        sampling = replace(sampling, images=scenes)
         batch = make_batch(self.rng, pool, sampling)
         return type(batch)(*(part.to(self.device) for part in batch))
 
@@ -184,12 +174,14 @@ class Trainer:
         with self._autocast():
             features = encode(self.network, batch.images)
         features = Features(*(level.float() for level in features))
-        auxiliary = self.affinity(features, index, clicks / 4, target)
-        loss = stage.affinity * auxiliary
-        figures = {"affinity": float(auxiliary)}
+        affinity = self.affinity(features, index, clicks / 4, target)
+        loss = stage.auxiliary * affinity
+        figures = {"affinity": float(affinity.detach())}
         for name, rows in (("click", slice(0, None, 2)), ("box", slice(1, None, 2))):
-            prompt = click_prompt(clicks[rows]) if name == "click" else box_prompt(batch.boxes[rows])
-            part, iou = self._interact(stage, features.select(index[rows]), prompt, target[rows], name)
+            points = click_prompt(clicks) if name == "click" else box_prompt(batch.boxes)
+            prompt = points[0][rows], points[1][rows]
+            chosen = features.select(index[rows])
+            part, iou = self._interact(stage, chosen, prompt, target[rows], name)
             loss = loss + part
             figures |= iou
         return figures | self._learn(loss)
@@ -210,10 +202,13 @@ class Trainer:
             if self.rng.random() < 0.5:
                 points, labels = torch.zeros_like(points[:, :1]), -torch.ones_like(labels[:, :1])
         loss, figures = torch.zeros((), device=self.device), {}
-        for turn in range(1 + self.rng.choice(3, p=[0.4, 0.4, 0.2])):
+        for turn in range(1 + self.rng.choice(3, p=stage.corrections)):
             with self._autocast():
                 decoded = decode(self.network, features, points, labels, mask)
+            guide = self.supervision(target)
+            loss = loss + stage.auxiliary * guide
             loss = loss + candidates_loss(decoded.logits, decoded.iou, target, stage.balance)
+            figures[f"guide{turn}"] = float(guide.detach())
             present = torch.ones_like(decoded.object_score)
             loss = loss + 0.05 * functional.binary_cross_entropy_with_logits(
                 decoded.object_score, present
@@ -229,13 +224,12 @@ class Trainer:
         sampling = stage.stacks
         batch = self._batch(pool, sampling)
         index = torch.arange(len(batch.targets), device=self.device) // sampling.objects
-        anchor = self._anchor(batch)
+        steps = sampling.planes
+        anchor, course = self._anchor(batch), self._course(steps)
         with self._autocast():
-            results = propagate(
-                self.network, batch.images, index, anchor, self._course(sampling.planes), sampling.planes
-            )
+            results = propagate(self.network, batch.images, index, anchor, course, steps)
         loss = presence_loss(results, batch.targets)
-        figures = {"presence": float(loss)}
+        figures = {"presence": float(loss.detach())}
         for plane, result in enumerate(results):
             if plane == 0 and anchor.mask is not None:
                 continue
@@ -252,7 +246,7 @@ class Trainer:
             mask = functional.interpolate(target, scale_factor=4.0, mode="bilinear") > 0.5
             return Anchor(mask=mask)
         points, labels = box_prompt(batch.boxes)
-        if kind == 2:  # noqa: PLR2004
+        if kind == 2:
             points, labels = click_prompt(first_clicks(batch.clicks, target))
         return Anchor(points, labels)
 
@@ -266,11 +260,25 @@ class Trainer:
     def _learn(self, loss: Tensor) -> dict[str, float]:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if self.workers > 1:
+            self._average_gradients()
         size = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         if torch.isfinite(size):
             self.optimiser.step()
             self._update_average()
-        return {"loss": float(loss)}
+        return {"loss": float(loss.detach())}
+
+    def _average_gradients(self) -> None:
+        """Average over the workers; what a worker's step did not touch counts as zero."""
+        for parameter in self.parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in self.parameters]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(flat)
+        parts = (flat / self.workers).split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -278,13 +286,13 @@ class Trainer:
         decay = min(0.998, 1 - 1 / (1 + 0.1 * done))
         weights = self.network.state_dict()
         names = [name for name, value in weights.items() if value.is_floating_point()]
-        torch._foreach_lerp_(  # noqa: SLF001
+        torch._foreach_lerp_(
             [self.average[name] for name in names], [weights[name] for name in names], 1 - decay
         )
 
 
 def _shown(logits: Tensor, iou: Tensor, *, several: bool) -> Tensor:
-    """The mask that a user would see: the best-scored candidate, or the single mask."""
+    """Pick the mask that a user would see: the best-scored candidate, or the single mask."""
     if not several:
         return logits[:, :1]
     best = iou[:, 1:].argmax(1) + 1
@@ -318,34 +326,49 @@ class _Log:
             return
         pace = (time.monotonic() - self.started) / self.every
         means = " ".join(f"{name} {np.nanmean(self.sums[name]):.3f}" for name in sorted(self.sums))
+        now = time.strftime("%H:%M:%S")
         with self.path.open("a") as file:
-            file.write(f"{time.strftime('%H:%M:%S')} {self.stage.name} {step} {pace:.2f}s {means}\n")
+            file.write(f"{now} {self.stage.name} {step} {pace:.2f}s {means}\n")
         self.sums, self.started = {}, time.monotonic()
 
 
+def train(worker: int, options: argparse.Namespace, rendezvous: str) -> None:
+    """Run all stages that are not finished, as one of several workers."""
+    workers = options.workers
+    if workers > 1:
+        torch.set_num_threads(1)
+        distributed.init_process_group(
+            "gloo", init_method=f"file://{rendezvous}", rank=worker, world_size=workers
+        )
+    trainer = Trainer(
+        options.run, options.device, seed=options.seed, scale=options.scale,
+        worker=worker, workers=workers,
+    )  # fmt: skip
+    trainer.resume()
+    while trainer.stage < len(STAGES):
+        pools = (open_pool(options.run / "pool", planes) for planes in (1, STACK_PLANES))
+        trainer.run_stage(STAGES[trainer.stage], *pools, options.save_every)
+
+
 def main() -> None:
-    """Fill the pool, then run all stages that are not finished."""
+    """Fill the pool, then train."""
+    cuda = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("run", type=Path, help="folder of the run")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", default="cuda" if cuda else "cpu")
+    parser.add_argument("--workers", type=int, default=1 if cuda else os.cpu_count())
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scale", type=int, default=None, help="scenes per step, as a factor")
+    parser.add_argument("--scale", type=float, default=16 if cuda else 1, help="scenes per step")
     parser.add_argument("--image-shards", type=int, default=16)
     parser.add_argument("--stack-shards", type=int, default=4)
     parser.add_argument("--save-every", type=float, default=120, help="seconds")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
     pool = options.run / "pool"
-    common = {"seed": options.seed, "processes": options.threads}
-    fill_pool(pool, 1, options.image_shards, **common)
-    fill_pool(pool, STACK_PLANES, options.stack_shards, **common)
-    scale = options.scale or (16 if options.device.startswith("cuda") else 1)
-    trainer = Trainer(options.run, options.device, options.seed, scale)
-    trainer.resume()
-    images, stacks = open_pool(pool, 1), open_pool(pool, STACK_PLANES)
-    while trainer.stage < len(STAGES):
-        trainer.run_stage(STAGES[trainer.stage], images, stacks, options.save_every)
+    fill_pool(pool, 1, options.image_shards, seed=options.seed)
+    fill_pool(pool, STACK_PLANES, options.stack_shards, seed=options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = (options, str(Path(folder) / "rendezvous"))
+        multiprocessing.spawn(train, arguments, nprocs=options.workers)
 
 
 if __name__ == "__main__":

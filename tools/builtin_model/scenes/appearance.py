@@ -1,7 +1,7 @@
 """What the objects of a scene look like: one function per way of imaging.
 
-Each takes a source of randomness and a layout, and returns brightness of about 0 to 1, either (planes, rows, columns) or with
-three colour channels behind.
+Each takes a source of randomness and a layout, and returns brightness of about 0 to 1, either
+(planes, rows, columns) or with three colour channels behind.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ def _blur(field: Field, sigma: float) -> Field:
 
 def _depth(labels: Labels) -> Field:
     """Distance of every pixel to the nearest change of label, in pixels."""
-    return np.stack([ndimage.distance_transform_edt(~borders(plane, 1)) for plane in labels]).astype(
-        np.float32
-    )
+    planes = [ndimage.distance_transform_edt(~borders(plane, 1)) for plane in labels]
+    return np.stack(planes).astype(np.float32)
 
 
 def _object_textures(rng: np.random.Generator, labels: Labels, amplitude: float) -> Field:
@@ -50,7 +49,9 @@ def _object_textures(rng: np.random.Generator, labels: Labels, amplitude: float)
     return strength[labels] * np.where(choice[labels], first, second)
 
 
-def _surroundings(rng: np.random.Generator, layout: Layout, spread: float, amplitude: float) -> Field:
+def _surroundings(
+    rng: np.random.Generator, layout: Layout, spread: float, amplitude: float
+) -> Field:
     """Give each class of unlabelled tissue a brightness and a texture."""
     tissue = layout.tissue
     field = _per_object(rng, tissue, 0.0, spread)[tissue]
@@ -167,6 +168,24 @@ def phase(rng: np.random.Generator, layout: Layout) -> Field:
     return _blur(image.astype(np.float32), rng.uniform(0.3, 1.3))
 
 
+def outlined(rng: np.random.Generator, layout: Layout) -> Field:
+    """Phase contrast of thin, spread cells: hardly more than a fine double line and granules."""
+    labels = layout.labels
+    inside = (labels > 0).astype(np.float32)
+    value = _per_object(rng, labels, rng.uniform(0.3, 1.0), 0.2)
+    value[0] = 0
+    spots = smooth_noise(rng, labels.shape, rng.uniform(1.5, 4))
+    granules = inside * np.where(np.abs(spots) > rng.uniform(0.8, 1.6), spots, 0)
+    thickness = value[labels] + rng.uniform(0.05, 0.4) * granules
+    thickness += rng.uniform(0, 0.1) * smooth_noise(rng, labels.shape, rng.uniform(2, 6))
+    fine = rng.uniform(0.6, 1.5)
+    thin = thickness.astype(np.float32)
+    lines = _blur(thin, fine) - _blur(thin, fine * rng.uniform(1.6, 4))
+    lines = lines / (np.abs(lines).std() + 1e-6) * rng.uniform(0.08, 0.2)
+    image = 0.5 + rng.choice([-1, 1]) * lines + rng.uniform(-0.05, 0.05) * inside
+    return image.astype(np.float32)
+
+
 def scan(rng: np.random.Generator, layout: Layout) -> Field:
     """CT and MR: soft tissues of similar grey, fine noise, dark air around the body."""
     labels, tissue = layout.labels, layout.tissue
@@ -187,7 +206,7 @@ def scan(rng: np.random.Generator, layout: Layout) -> Field:
 
 
 def stain(rng: np.random.Generator, layout: Layout) -> Field:
-    """Transmitted light through coloured stains: dark nuclei in paler tissue, white gaps."""
+    """Show transmitted light through coloured stains: dark nuclei in paler tissue, white gaps."""
     labels = layout.labels
     nucleus = np.array([0.45, 0.3, 0.6]) + rng.normal(0, 0.1, 3)
     ground = np.array([0.85, 0.6, 0.75]) + rng.normal(0, 0.1, 3)
@@ -200,7 +219,8 @@ def stain(rng: np.random.Generator, layout: Layout) -> Field:
     white = _blur((layout.tissue == 1).astype(np.float32), rng.uniform(1, 3))[..., None]
     white = white * rng.uniform(0, 1)
     tissue = ground + (0.95 - ground) * white
-    tissue = tissue + rng.uniform(0.01, 0.1) * fractal(rng, labels.shape, rng.uniform(6, 30))[..., None]
+    clouds = fractal(rng, labels.shape, rng.uniform(6, 30))[..., None]
+    tissue = tissue + rng.uniform(0.01, 0.1) * clouds
     return (tissue * (1 - mixture) + nucleus * mixture).astype(np.float32)
 
 

@@ -41,7 +41,8 @@ def _light(rng: np.random.Generator, shape: tuple[int, int, int]) -> Field:
     if kind < 2:
         return np.ones(shape, np.float32)
     if kind == 2:
-        ramp = np.add.outer(np.linspace(-1, 1, shape[1]) * rng.normal(), np.linspace(-1, 1, shape[2]))
+        rows, columns = np.linspace(-1, 1, shape[1]), np.linspace(-1, 1, shape[2])
+        ramp = np.add.outer(rows * rng.normal(), columns)
         return np.broadcast_to(1 + rng.uniform(-0.3, 0.3) * ramp, shape).astype(np.float32)
     clouds = smooth_noise(rng, shape, rng.uniform(60, 250), plane_cell=20)
     return np.clip(1 + rng.uniform(0, 0.3) * clouds, 0.2, 2)

@@ -1,7 +1,7 @@
 """Where the objects of a scene lie: label stacks without any appearance.
 
-Every layout has shape (planes, rows, columns). Along the planes the objects are either cut at rising depth or move with
-time, so a single image is simply a stack of one plane.
+Every layout has shape (planes, rows, columns). Along the planes the objects are either cut at
+rising depth or move with time, so a single image is simply a stack of one plane.
 """
 
 from __future__ import annotations
@@ -135,6 +135,7 @@ def _draw_blob(
             order = index + 2
             cosine, sine = outline.harmonics[:, index]
             limit += radius * (cosine * np.cos(order * theta) + sine * np.sin(order * theta))
+        limit = np.maximum(limit, 0.2 * radius)
     window = plane[low[0] : high[0], low[1] : high[1]]
     inside = along**2 + across**2 < limit**2
     if not over:

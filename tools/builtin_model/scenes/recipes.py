@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +12,8 @@ from scenes.camera import photograph
 from scenes.layouts import BlobStyle, Layout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 NUCLEI = BlobStyle(radius=(0.02, 0.16), elongation=(1.0, 1.8), roughness=(0, 0.08), fill=0.5)
@@ -21,6 +22,9 @@ DISCS = BlobStyle(
 )
 CELLS = BlobStyle(
     radius=(0.03, 0.18), elongation=(1.0, 3.0), roughness=(0, 0.2), spacing=(0.7, 1.3), hollow=0.15
+)
+SPREAD = BlobStyle(
+    radius=(0.06, 0.2), elongation=(1.0, 3.0), roughness=(0.1, 0.4), spacing=(0.7, 1.2), fill=0.4
 )
 BODIES = BlobStyle(
     radius=(0.08, 0.35), elongation=(1.0, 2.2), roughness=(0, 0.25), spacing=(0.9, 1.3), hollow=0.3
@@ -41,18 +45,20 @@ def _blobs(style: BlobStyle) -> Callable[[np.random.Generator, tuple[int, int, i
 
 
 RECIPES = (
-    Recipe("nuclei", 0.15, _blobs(NUCLEI), appearance.fluorescence),
+    Recipe("nuclei", 0.16, _blobs(NUCLEI), appearance.fluorescence),
     Recipe("cells", 0.05, _blobs(CELLS), appearance.fluorescence),
-    Recipe("coins", 0.14, _blobs(DISCS), appearance.solid),
+    Recipe("coins", 0.1, _blobs(DISCS), appearance.solid),
     Recipe("bodies", 0.06, _blobs(BODIES), appearance.solid),
     Recipe("relief", 0.04, _blobs(CELLS), appearance.relief),
-    Recipe("phase", 0.1, _blobs(CELLS), appearance.phase),
+    Recipe("phase", 0.08, _blobs(CELLS), appearance.phase),
+    Recipe("outlined", 0.06, _blobs(SPREAD), appearance.outlined),
+    Recipe("spread", 0.04, _blobs(SPREAD), appearance.phase),
     Recipe("membranes", 0.07, layouts.packed_cells, appearance.membranes),
     Recipe("tissue", 0.03, layouts.packed_cells, appearance.fluorescence),
     Recipe("electron", 0.05, layouts.packed_cells, appearance.electron),
     Recipe("scan", 0.13, layouts.organs, appearance.scan),
     Recipe("stain", 0.09, _blobs(NUCLEI), appearance.stain),
-    Recipe("natural", 0.06, layouts.overlapping_shapes, appearance.natural),
+    Recipe("natural", 0.05, layouts.overlapping_shapes, appearance.natural),
     Recipe("vessels", 0.03, layouts.tubes, appearance.scan),
 )
 
