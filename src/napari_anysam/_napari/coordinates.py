@@ -30,6 +30,7 @@ __all__ = [
     "current_frame",
     "layer_map",
     "level0",
+    "show_plane",
     "spatial_shape",
 ]
 
@@ -126,7 +127,7 @@ class AffineMap:
 
     def inverse(self) -> AffineMap:
         """Return the map back."""
-        inverse = np.linalg.inv(self.matrix)
+        inverse: Floats = np.linalg.inv(self.matrix).astype(np.float64)
         return AffineMap(inverse, -inverse @ self.offset)
 
     def after(self, first: AffineMap) -> AffineMap:
@@ -163,6 +164,9 @@ def current_frame(dims: Any, layer: Any) -> PlaneFrame:
         raise ImageError("Prompts need the 2D view; press the 2D/3D button below the layer list.")
     missing = dims.ndim - layer.ndim
     displayed = tuple(axis - missing for axis in dims.displayed)
+    if missing < 0:
+        # For a moment, while layers come and go.
+        raise ImageError(f"{layer.name!r} is not shown.")
     if min(displayed) < 0:
         raise ImageError(
             f"The view shows an axis that {layer.name!r} does not have; roll the axes back."
@@ -185,6 +189,15 @@ def current_frame(dims: Any, layer: Any) -> PlaneFrame:
     return frame
 
 
+def show_plane(dims: Any, layer: Any, frame: PlaneFrame) -> None:
+    """Move the viewer's sliders to a plane of a layer."""
+    missing = dims.ndim - layer.ndim
+    units = None if dims.units is None else dims.units[missing:]
+    world = _to_world(layer)(frame.coordinates((0, 0))[0]) / _unit_factors(units, layer.units)
+    for axis in frame.order[:-2]:
+        dims.set_point(axis + missing, float(world[axis]))
+
+
 def layer_map(source: Any, target: Any) -> AffineMap:
     """Return the map from one layer's data coordinates to another's of the same dimensions."""
     if source.ndim != target.ndim:
@@ -193,7 +206,7 @@ def layer_map(source: Any, target: Any) -> AffineMap:
             "choose layers of equal dimensions."
         )
     factors = _unit_factors(source.units, target.units)
-    units = AffineMap(np.diag(factors), np.zeros(len(factors)))
+    units = AffineMap(np.diag(factors).astype(float), np.zeros(len(factors)))
     return _to_world(target).inverse().after(units).after(_to_world(source))
 
 
@@ -215,9 +228,7 @@ def _to_world(layer: Any) -> AffineMap:
     """Probe a layer's transform through its public method."""
     ndim = layer.ndim
     origin = np.asarray(layer.data_to_world(np.zeros(ndim)), dtype=float)
-    columns = [
-        np.asarray(layer.data_to_world(unit), dtype=float) - origin for unit in np.eye(ndim)
-    ]
+    columns = [np.asarray(layer.data_to_world(unit), dtype=float) - origin for unit in np.eye(ndim)]
     return AffineMap(np.stack(columns, axis=1), origin)
 
 

@@ -1,0 +1,114 @@
+"""The running mask as a layer of its own: light fill, clear outline, never a second volume."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+from scipy.ndimage import binary_erosion
+
+from napari_anysam._napari.prompt_layers import copy_transform
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam._napari.label_target import Window
+
+__all__ = ["PREVIEW_NAME", "Preview"]
+
+PREVIEW_NAME = "AnySAM preview"
+_FILL, _OUTLINE = 1, 2
+_CLEAR = (0.0, 0.0, 0.0, 0.0)
+_COLOURS = {
+    None: _CLEAR,
+    0: _CLEAR,
+    _FILL: (1.0, 0.85, 0.1, 0.28),
+    _OUTLINE: (1.0, 0.85, 0.1, 1.0),
+}
+_OUTLINE_PER_PIXEL = 1 / 600
+
+
+class Preview:
+    """One Labels layer, as large as the mask's window, that lies on the mask's plane.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        The layer is added when there is first something to show.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self.layer: Labels | None = None
+
+    def show(self, image: Any, frame: PlaneFrame, window: Window | None) -> None:
+        """Show a mask on one plane of an image layer; None hides the one before."""
+        if window is None:
+            self.hide()
+            return
+        width = max(1, round(max(frame.plane_shape) * _OUTLINE_PER_PIXEL))
+        data = _oriented(_drawn(window.mask, width), frame)
+        if self.layer is None or self.layer.ndim != data.ndim:
+            self.remove()
+            self._add(data, image, frame, window.origin)
+        else:
+            self.layer.data = data
+            copy_transform(image, self.layer, frame.coordinates(window.origin)[0])
+            self.layer.visible = True
+
+    def hide(self) -> None:
+        """Show nothing; the layer stays for the next mask."""
+        if self.layer is not None and self.layer.visible:
+            self.layer.visible = False
+
+    def remove(self) -> None:
+        """Take the layer away."""
+        layer, self.layer = self.layer, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def forget(self, layer: Any) -> None:
+        """Note that somebody else removed a layer, which may be this one."""
+        if layer is self.layer:
+            self.layer = None
+
+    def _add(self, data: NDArray[np.uint8], image: Any, frame: PlaneFrame, corner: Any) -> None:
+        layer = Labels(
+            data,
+            name=PREVIEW_NAME,
+            opacity=1.0,
+            colormap=DirectLabelColormap(color_dict=_COLOURS),
+            metadata={"anysam": {"role": "preview", "image": str(image.unique_id)}},
+        )
+        copy_transform(image, layer, frame.coordinates(corner)[0])
+        layer.editable = False
+        self.layer = layer
+        layers = self._viewer.layers
+        active = layers.selection.active
+        layers.insert(_place(layers), layer)
+        layers.selection.active = active
+
+
+def _drawn(mask: NDArray[np.bool_], width: int) -> NDArray[np.uint8]:
+    inner = binary_erosion(mask, iterations=width)
+    drawn: NDArray[np.uint8] = np.where(mask, np.where(inner, _FILL, _OUTLINE), 0).astype(np.uint8)
+    return drawn
+
+
+def _oriented(drawn: NDArray[np.uint8], frame: PlaneFrame) -> NDArray[np.uint8]:
+    """Give a plane the image's axes; hidden ones have length 1."""
+    full = drawn.reshape((1,) * len(frame.index) + drawn.shape)
+    return full.transpose(np.argsort(frame.order))
+
+
+def _place(layers: Any) -> int:
+    """Return the position below the prompt layers, so that points stay on top."""
+    prompts = [
+        position
+        for position, layer in enumerate(layers)
+        if layer.metadata.get("anysam", {}).get("role") in ("points", "boxes")
+    ]
+    return min(prompts, default=len(layers))

@@ -1,0 +1,253 @@
+"""One run through a stack: tracked in the inference thread, written plane by plane as it comes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_anysam._napari.label_target import tight_window
+from napari_anysam._napari.pixels import conditioning_of, stack_of
+from napari_anysam._napari.workspace import LabelChange
+from napari_anysam.errors import CapabilityError, PromptError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam._napari.inference import InferenceThread, Ticket
+    from napari_anysam._napari.label_target import Window
+    from napari_anysam._napari.workspace import Workspace
+    from napari_anysam.networks.protocol import PromptableModel
+    from napari_anysam.segmentation.prompts import Prompt
+
+__all__ = ["Propagation", "StackAxis", "StackRange", "reason_not_to_propagate"]
+
+_REFRESH_SECONDS = 0.1
+
+Plane = tuple[int, "dict[int, Window | None]"]
+Direction = Literal["both", "forward", "backward"]
+
+
+@dataclass(frozen=True, slots=True)
+class StackAxis:
+    """An axis with a slider.
+
+    Parameters
+    ----------
+    axis : int
+        Data axis of the image.
+    label : str
+        As napari labels it.
+    length : int
+        Planes along it.
+    """
+
+    axis: int
+    label: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class StackRange:
+    """Where to propagate.
+
+    Parameters
+    ----------
+    axis : int
+        Hidden data axis of the image.
+    first, last : int
+        Planes along it, both included.
+    direction : {"both", "forward", "backward"}
+    """
+
+    axis: int
+    first: int
+    last: int
+    direction: Direction = "both"
+
+
+def reason_not_to_propagate(
+    model: PromptableModel | None, work: Workspace, frame: PlaneFrame
+) -> str:
+    """Say why a propagation is not possible; empty when it is."""
+    if not frame.index:
+        return "This image has one plane only."
+    if model is None:
+        return "Wait until a model is loaded."
+    if not model.capabilities.tracking:
+        return (
+            f"{model.name} segments single planes only; choose a SAM 2 model or anysam-nano in the "
+            "model manager."
+        )
+    if not work.session.prompts:
+        return "Mark an object first: click it on one plane."
+    return ""
+
+
+class Propagation:
+    """One run.
+
+    Parameters
+    ----------
+    work : Workspace
+        Whose prompts are followed and whose labels are written.
+    frame : PlaneFrame
+        The plane shown at the start; hidden axes other than the range's stay where they are.
+    where : StackRange
+    model : PromptableModel
+    on_change : callable
+        Called when progress was made.
+    on_end : callable
+        Called with the error that ended the run, or None.
+
+    Raises
+    ------
+    CapabilityError
+        If the model cannot track.
+    PromptError
+        If no prompt lies in the stack.
+    """
+
+    def __init__(
+        self,
+        work: Workspace,
+        frame: PlaneFrame,
+        where: StackRange,
+        model: PromptableModel,
+        on_change: Callable[[], None],
+        on_end: Callable[[Exception | None], None],
+    ) -> None:
+        reason = reason_not_to_propagate(model, work, frame)
+        if reason:
+            raise CapabilityError(reason)
+        self.work = work
+        self._frame = frame
+        self._where = where
+        self._model = model
+        self._on_change = on_change
+        self._on_end = on_end
+        self._planes = stack_of(work.image, frame, where.axis)
+        self._conditioning = conditioning_of(work.image)
+        self._prompts = self._stack_prompts()
+        self.total = _planes_to_come(where, [prompt.plane or 0 for prompt in self._prompts])
+        self._change = LabelChange()
+        self._seen: set[int] = set()
+        self._started = self._refreshed = time.monotonic()
+        self._ticket: Ticket | None = None
+        self._abandoned = False
+
+    @property
+    def done(self) -> int:
+        """Planes that have an answer."""
+        return len(self._seen)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """An estimate from the planes so far; None before there are two."""
+        if self.done < 2:
+            return None
+        elapsed = time.monotonic() - self._started
+        return elapsed / self.done * max(0, self.total - self.done)
+
+    def uses(self, layer: Any) -> bool:
+        """Whether the run still reads or writes a layer."""
+        target = self.work.target
+        labels = None if target is None else target.layer
+        return not self._abandoned and (layer is self.work.image or layer is labels)
+
+    def start(self, inference: InferenceThread) -> None:
+        """Begin; returns at once."""
+        self.work.ensure_labels()
+        self._started = time.monotonic()
+        self._ticket = inference.stream(self._track, self._write, self._finish)
+
+    def cancel(self) -> None:
+        """End after the plane in progress; what was written stays."""
+        if self._ticket is not None:
+            self._ticket.cancel()
+
+    def abandon(self) -> None:
+        """End and write nothing more, because the layers are gone."""
+        self._abandoned = True
+        self.cancel()
+
+    def _track(self, cancelled: Callable[[], bool]) -> Iterator[Plane]:
+        """Follow the objects, in the inference thread."""
+        from napari_anysam.segmentation.tracking import Tracker
+
+        tracker = Tracker(self._model, self._planes, self._conditioning)
+        where = self._where
+        results = tracker.run(
+            self._prompts,
+            direction=where.direction,
+            start=where.first,
+            stop=where.last + 1,
+            cancelled=cancelled,
+        )
+        for result in results:
+            yield (
+                int(result.index),
+                {
+                    int(object_id): tight_window(result.labels == object_id)
+                    for object_id in result.object_ids
+                },
+            )
+
+    def _write(self, plane: Plane) -> None:
+        if self._abandoned:
+            return
+        position, masks = plane
+        frame = self._frame.at(self._where.axis, position)
+        keyed = {(object_id, frame.number): window for object_id, window in masks.items()}
+        self.work.write(self._change, keyed, frame, keep_erased=True)
+        self._seen.add(position)
+        self._refresh()
+
+    def _refresh(self, *, now: bool = False) -> None:
+        """Show what was written, ten times a second at most."""
+        if now or time.monotonic() - self._refreshed > _REFRESH_SECONDS:
+            self._refreshed = time.monotonic()
+            if self.work.target is not None:
+                self.work.target.layer.refresh()
+            self._on_change()
+
+    def _finish(self, error: Exception | None) -> None:
+        if not self._abandoned:
+            self.work.record(self._change, "propagation")
+            self._refresh(now=True)
+        self._on_end(error)
+
+    def _stack_prompts(self) -> list[Prompt]:
+        """Return the prompts in the range, an accepted mask in the place of what led to it."""
+        found = []
+        for key, prompt in self.work.session.prompts.items():
+            frame = self._frame.numbered(key[1])
+            position = frame.index[frame.order.index(self._where.axis)]
+            if frame == self._frame.at(self._where.axis, position):
+                found.append(self._as_seen(key, replace(prompt, plane=position)))
+        if not found:
+            raise PromptError(
+                "No object is marked in this stack; click one on a plane of it first."
+            )
+        return found
+
+    def _as_seen(self, key: Any, prompt: Prompt) -> Prompt:
+        target = self.work.target
+        window = None if target is None else target.written.get(key)
+        if window is None:
+            return prompt
+        mask = window.whole(self._frame.plane_shape)
+        return replace(prompt, points=(), polarity=(), box=None, mask=np.asarray(mask))
+
+
+def _planes_to_come(where: StackRange, anchors: list[int]) -> int:
+    """Count the planes that will be answered: from the anchors outward, within the range."""
+    first, last = where.first, where.last
+    if where.direction == "forward":
+        first = max(first, min(anchors))
+    elif where.direction == "backward":
+        last = min(last, max(anchors))
+    return max(0, last - first + 1)

@@ -1,0 +1,304 @@
+"""The Segment dock: it shows the controller's status and passes on what the user asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible, QElidingLabel
+
+from napari_anysam._napari.active_model import active_model
+from napari_anysam._napari.controller import SegmentController
+from napari_anysam._napari.delivery import QtDelivery
+from napari_anysam._napari.keys import LayerKeys, in_words
+from napari_anysam._napari.layer_combo import LayerCombo
+from napari_anysam._napari.stack_section import StackSection
+from napari_anysam._napari.status import Status, sentence, why_not
+
+if TYPE_CHECKING:
+    from qtpy.QtCore import QObject
+    from qtpy.QtGui import QCloseEvent, QHideEvent, QShowEvent
+
+__all__ = ["SegmentWidget"]
+
+MANAGER_NAME = "Model manager"
+
+_TOOLTIPS = {
+    "point": "Click in the image to add points; Ctrl-click for what is not part of the object.",
+    "box": "Drag a box around the object.",
+    "undo": f"Take back the last prompt or mask ({in_words('undo')}).",
+    "clear": "Remove this object's prompts and its preview.",
+    "accept": f"Keep this mask in the labels ({in_words('accept')}).",
+    "new": f"Keep this mask and begin another object ({in_words('new')}).",
+    "cycle": f"Show the next of the masks that could be meant ({in_words('cycle')}).",
+}
+
+
+class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
+    """Click objects, keep their masks, follow them through a stack.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        napari passes it by this name, as a public-only proxy.
+    """
+
+    def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = napari_viewer
+        self._closed = self._docked = self._window_closing = False
+        self._dirty = self._had_axes = False
+        self._delivery = QtDelivery(self)
+        self._active = active_model()
+        self.controller = SegmentController(napari_viewer, self._delivery, self._active)
+        self._make_widgets()
+        self._lay_out()
+        self._connect()
+        self._active.ensure()
+        images = self.controller.image_choices()
+        if images:
+            self.controller.choose_image(_chosen_image(napari_viewer, images))
+        self._render()
+
+    def close_quietly(self) -> None:
+        """Stop the thread and let go of the viewer; the layers stay as they are."""
+        if self._closed:
+            return
+        self._closed = True
+        self._keys.release()
+        self._delivery.close()
+        self.controller.changed.disconnect(self._render_soon)
+        self.controller.close()
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
+        """Clean up when the widget itself is closed."""
+        self.close_quietly()
+        super().closeEvent(event)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """Watch the window that the widget is shown in for its end."""
+        self.window().installEventFilter(self)
+        # Two lines always, so that nothing below moves when the words change.
+        self.hint.setMinimumHeight(2 * self.hint.fontMetrics().lineSpacing() + 8)
+        super().showEvent(event)
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802 - Qt's name
+        """Clean up when the window was closed; a tab that is turned away hides too."""
+        super().hideEvent(event)
+        if self._window_closing and not self.window().isVisible():
+            self.close_quietly()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """Note that the window has been asked to close; it may still refuse."""
+        if event.type() == QEvent.Type.Close and watched is self.window():
+            self._window_closing = True
+        return bool(super().eventFilter(watched, event))
+
+    def event(self, event: QEvent) -> bool:
+        """Clean up when napari takes the widget out of its dock, which is how docks are closed."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self.close_quietly()
+        return bool(super().event(event))
+
+    def _make_widgets(self) -> None:
+        self.image_combo = LayerCombo("choose an image", "The image to segment")
+        self.labels_combo = LayerCombo("new layer", "Where accepted masks go")
+        self.model_name = QElidingLabel()
+        self.model_name.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.manager_button = QPushButton("Models...")
+        self.hint = QLabel()
+        self.hint.setWordWrap(True)
+        self.hint.setObjectName("anysam_hint")
+        self.hint.setStyleSheet("font-weight: bold; padding: 2px;")
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        self.point_button = _tool("Point")
+        self.box_button = _tool("Box")
+        self._tools = QButtonGroup(self)
+        for button in (self.point_button, self.box_button):
+            self._tools.addButton(button)
+        self.object_id = QSpinBox()
+        self.object_id.setRange(1, 2**31 - 1)
+        self.object_id.setKeyboardTracking(False)
+        self.score = QLabel()
+        self.candidate_button = QPushButton()
+        self.prompts = QElidingLabel()
+        self.undo_button = QPushButton("Undo (U)")
+        self.clear_button = QPushButton("Clear")
+        self.accept_button = QPushButton("Accept (Enter)")
+        self.new_button = QPushButton("New object (N)")
+        self.stack = StackSection()
+        self.score.setToolTip("How well the model thinks this mask fits; 1 is perfect.")
+        self.prompts.setToolTip("What you have marked for this object.")
+        self.object_id.setToolTip("The label that this object gets; choose one to go on with it.")
+        self.manager_button.setToolTip("Choose, load or download a model.")
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Image", self.image_combo)
+        form.addRow("Labels", self.labels_combo)
+        form.addRow("Model", _row((self.model_name, 1), (self.manager_button, 0)))
+        form.addRow("Object", _row((self.object_id, 1), (self.candidate_button, 0)))
+        self.stack_fold = QCollapsible("Stack")
+        self.stack_fold.addWidget(self.stack)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addWidget(self.hint)
+        layout.addWidget(_row((self.point_button, 1), (self.box_button, 1)))
+        layout.addLayout(form)
+        layout.addWidget(_row((self.prompts, 1), (self.score, 0)))
+        layout.addWidget(_row((self.undo_button, 1), (self.clear_button, 1)))
+        layout.addWidget(_row((self.accept_button, 1), (self.new_button, 1)))
+        layout.addWidget(self.stack_fold)
+        layout.addStretch(1)
+        for button in self.findChildren(QPushButton):
+            # By click they would take the keys away from the image.
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+
+    def _connect(self) -> None:
+        control = self.controller
+        self._keys = LayerKeys(
+            {
+                "accept": control.accept,
+                "new": control.new_object,
+                "undo": control.undo,
+                "cycle": control.next_candidate,
+                "propagate": self.stack.ask_to_propagate,
+                "cancel": control.cancel,
+            },
+            control.point_pressed,
+        )
+        self.image_combo.chosen.connect(control.choose_image)
+        self.labels_combo.chosen.connect(control.choose_labels)
+        self.manager_button.clicked.connect(self._open_manager)
+        self.point_button.clicked.connect(control.draw_points)
+        self.box_button.clicked.connect(control.draw_boxes)
+        self.object_id.valueChanged.connect(control.go_to_object)
+        self.candidate_button.clicked.connect(control.next_candidate)
+        self.undo_button.clicked.connect(control.undo)
+        self.clear_button.clicked.connect(control.clear)
+        self.accept_button.clicked.connect(control.accept)
+        self.new_button.clicked.connect(control.new_object)
+        self.stack.propagate.connect(control.propagate)
+        self.stack.cancel.connect(control.cancel)
+        control.changed.connect(self._render_soon)
+
+    def _open_manager(self) -> None:
+        """Open the model manager as the plugin menu does."""
+        self._viewer.window.add_plugin_dock_widget("napari-anysam", MANAGER_NAME)
+
+    def _render_soon(self) -> None:
+        """Render once, when napari has done what it is doing; many changes come together."""
+        if not self._dirty:
+            self._dirty = True
+            self._delivery(self._render)
+
+    def _render(self) -> None:
+        """Show what the controller says; nothing is decided here."""
+        self._dirty = False
+        control = self.controller
+        status = control.status
+        self.image_combo.offer(control.image_choices(), control.image)
+        self.labels_combo.offer(control.labels_choices(), control.labels)
+        self._render_model()
+        self.hint.setText(sentence(status))
+        self._render_tools(status)
+        self._render_object(status)
+        axes = control.stack_axes()
+        self.stack.show_axes(axes)
+        self.stack.show_status(status)
+        if bool(axes) != self._had_axes:
+            self._had_axes = bool(axes)
+            (self.stack_fold.expand if axes else self.stack_fold.collapse)(animate=False)
+        work = control.workspace
+        if work is not None:
+            prompts = work.prompts
+            self._keys.follow((prompts.points, prompts.shapes, control.image, control.labels))
+        else:
+            self._keys.follow(())
+
+    def _render_model(self) -> None:
+        name = self._active.name or self._active.message or "none"
+        self.model_name.setText(name)
+        self.model_name.setToolTip(f"Answers clicks and boxes: {name}")
+
+    def _render_tools(self, status: Status) -> None:
+        for button, action in ((self.point_button, "point"), (self.box_button, "box")):
+            reason = why_not(action, status)
+            button.setEnabled(not reason)
+            button.setToolTip(reason or _TOOLTIPS[action])
+        self._tools.setExclusive(False)
+        self.point_button.setChecked(status.drawing == "points")
+        self.box_button.setChecked(status.drawing == "boxes")
+        self._tools.setExclusive(True)
+
+    def _render_object(self, status: Status) -> None:
+        with QSignalBlocker(self.object_id):
+            self.object_id.setValue(status.object_id)
+        self.object_id.setEnabled(self.controller.image is not None)
+        self.score.setText("" if status.score is None else f"score {status.score:.2f}")
+        several = f"Mask {status.candidate}/{status.candidates}"
+        self.candidate_button.setText(several if status.candidates else "Mask")
+        self.prompts.setText(_prompts_in_words(status))
+        for button, action in (
+            (self.undo_button, "undo"),
+            (self.clear_button, "clear"),
+            (self.accept_button, "accept"),
+            (self.new_button, "new"),
+            (self.candidate_button, "cycle"),
+        ):
+            reason = why_not(action, status)
+            button.setEnabled(not reason)
+            button.setToolTip(reason or _TOOLTIPS[action])
+
+
+def _prompts_in_words(status: Status) -> str:
+    parts = [
+        _count(status.positive, "point"),
+        _count(status.negative, "negative point"),
+        _count(status.boxes, "box"),
+    ]
+    said = ", ".join(part for part in parts if part)
+    if not said:
+        return "No prompts yet"
+    return said if status.prompted_planes < 2 else f"{said} on {status.prompted_planes} planes"
+
+
+def _count(number: int, what: str) -> str:
+    plural = f"{what}es" if what.endswith("x") else f"{what}s"
+    return "" if not number else f"{number} {what if number == 1 else plural}"
+
+
+def _tool(text: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setCheckable(True)
+    return button
+
+
+def _row(*parts: tuple[QWidget, int]) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget, stretch in parts:
+        layout.addWidget(widget, stretch)
+    return row
+
+
+def _chosen_image(viewer: Any, images: list[Any]) -> Any:
+    """Return the image that the user has selected, else the topmost."""
+    selected = [image for image in images if image in viewer.layers.selection]
+    return (selected or images)[-1]

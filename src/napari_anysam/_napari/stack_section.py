@@ -1,0 +1,138 @@
+"""The part of the dock that follows objects through a stack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_anysam._napari.keys import in_words
+from napari_anysam._napari.propagation import StackRange
+from napari_anysam._napari.status import Stage, Status, progress_in_words, why_not
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_anysam._napari.propagation import Direction, StackAxis
+
+__all__ = ["StackSection"]
+
+_DIRECTIONS: tuple[tuple[str, Direction], ...] = (
+    ("Both ways", "both"),
+    ("Forward", "forward"),
+    ("Backward", "backward"),
+)
+
+
+class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
+    """Axis, range and direction; run and cancel; progress with the time left."""
+
+    propagate = Signal(object)
+    cancel = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._axes: list[StackAxis] = []
+        self.axis = QComboBox()
+        self.axis.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.axis.setMinimumContentsLength(6)
+        self.axis.setToolTip("The slider to follow the objects along.")
+        self.first, self.last = QSpinBox(), QSpinBox()
+        self.first.setToolTip("First plane that is segmented.")
+        self.last.setToolTip("Last plane that is segmented.")
+        self.direction = QComboBox()
+        for title, _ in _DIRECTIONS:
+            self.direction.addItem(title)
+        self.direction.setToolTip("Where to go from the planes on which objects are marked.")
+        self.run_button = QPushButton("Propagate (G)")
+        self.cancel_button = QPushButton("Cancel")
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setMaximumHeight(8)
+        self.left = QLabel()
+        for widget in (self.progress, self.left):
+            policy = widget.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)
+            widget.setSizePolicy(policy)
+        self._lay_out()
+        self.axis.currentIndexChanged.connect(self._on_axis)
+        self.run_button.clicked.connect(self.ask_to_propagate)
+        self.cancel_button.clicked.connect(self.cancel)
+
+    def ask_to_propagate(self) -> None:
+        """Emit ``propagate`` with what is chosen."""
+        index = self.axis.currentIndex()
+        if 0 <= index < len(self._axes):
+            first, last = sorted((self.first.value(), self.last.value()))
+            direction = _DIRECTIONS[self.direction.currentIndex()][1]
+            self.propagate.emit(StackRange(self._axes[index].axis, first, last, direction))
+
+    def show_axes(self, axes: Sequence[StackAxis]) -> None:
+        """Offer these axes; the range starts again when they are others than before."""
+        if list(axes) == self._axes:
+            return
+        self._axes = list(axes)
+        with QSignalBlocker(self.axis):
+            self.axis.clear()
+            for axis in axes:
+                self.axis.addItem(f"{axis.label} ({axis.length} planes)")
+            self.axis.setCurrentIndex(len(self._axes) - 1)
+        self._on_axis(self.axis.currentIndex())
+
+    def show_status(self, status: Status) -> None:
+        """Show what can be done and how far a run is."""
+        reason = why_not("propagate", status)
+        self.run_button.setEnabled(not reason)
+        self.run_button.setToolTip(
+            reason or f"Follow every marked object through these planes ({in_words('propagate')})."
+        )
+        running = status.stage is Stage.PROPAGATING
+        self.cancel_button.setEnabled(running)
+        self.cancel_button.setToolTip(
+            f"Stop after the plane in progress; finished planes stay ({in_words('cancel')})."
+            if running
+            else why_not("cancel", status)
+        )
+        self.progress.setVisible(running)
+        self.left.setVisible(running)
+        if running:
+            self.progress.setRange(0, status.total)
+            self.progress.setValue(status.done)
+            self.left.setText(progress_in_words(status))
+
+    def _on_axis(self, index: int) -> None:
+        length = self._axes[index].length if 0 <= index < len(self._axes) else 1
+        for box in (self.first, self.last):
+            box.setRange(0, length - 1)
+        self.first.setValue(0)
+        self.last.setValue(length - 1)
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("Along", self.axis)
+        form.addRow("From", self.first)
+        form.addRow("To", self.last)
+        form.addRow("Direction", self.direction)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.left)

@@ -1,0 +1,161 @@
+"""What the dock says: the state of the work as one value, and that value as words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+__all__ = ["Stage", "Status", "progress_in_words", "seconds_in_words", "sentence", "why_not"]
+
+
+class Stage(Enum):
+    """Where the user is on the way from an open image to kept masks."""
+
+    NO_IMAGE = auto()
+    LOADING = auto()
+    NO_MODEL = auto()
+    NO_PLANE = auto()
+    READY = auto()
+    WORKING = auto()
+    PREVIEW = auto()
+    NOTHING_FOUND = auto()
+    PROPAGATING = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All that the dock shows about the work.
+
+    Parameters
+    ----------
+    stage : Stage
+    detail : str
+        Words for the stage: what is being loaded, or why there is no plane to prompt on.
+    object_id : int
+        Object that the next prompt belongs to.
+    positive, negative, boxes : int
+        Prompts of that object on all planes.
+    prompted_planes : int
+        Planes on which it has any.
+    score : float or None
+        Predicted IoU of the mask that is previewed.
+    candidate, candidates : int
+        Which of how many masks is previewed, counted from 1.
+    kept : int
+        Masks that were accepted so far.
+    drawing : str
+        "points" or "boxes" while that layer is active and drawing, else "".
+    can_undo : bool
+    cannot_propagate : str
+        Why there is nothing to propagate; empty when there is.
+    done, total : int
+        Planes of the propagation that runs, or of the one that ended last.
+    seconds_left : float or None
+        None until it can be estimated.
+    """
+
+    stage: Stage = Stage.NO_IMAGE
+    detail: str = ""
+    object_id: int = 1
+    positive: int = 0
+    negative: int = 0
+    boxes: int = 0
+    prompted_planes: int = 0
+    score: float | None = None
+    candidate: int = 0
+    candidates: int = 0
+    kept: int = 0
+    drawing: str = ""
+    can_undo: bool = False
+    cannot_propagate: str = "Choose an image first."
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether the current object has any prompt."""
+        return bool(self.positive or self.negative or self.boxes)
+
+
+def sentence(status: Status) -> str:
+    """Return the one line that says the next step, or what runs."""
+    fixed = {
+        Stage.NO_IMAGE: "Open an image first: drop a file here, or File > Open Sample > AnySAM.",
+        Stage.NO_MODEL: "No model is active. Choose one in the model manager.",
+        Stage.WORKING: "Looking at the image ...",
+        Stage.NOTHING_FOUND: "Nothing found there. Add a point, or draw a box around the object.",
+    }
+    if status.stage in fixed:
+        return fixed[status.stage]
+    if status.stage in (Stage.LOADING, Stage.NO_PLANE):
+        return status.detail
+    if status.stage is Stage.PROPAGATING:
+        return f"Propagating: {progress_in_words(status)}. Esc stops it."
+    if status.stage is Stage.PREVIEW:
+        return _preview_sentence(status)
+    return _ready_sentence(status)
+
+
+def why_not(action: str, status: Status) -> str:
+    """Say why an action is not possible now; empty when it is.
+
+    Parameters
+    ----------
+    action : {"point", "box", "accept", "new", "undo", "clear", "cycle", "propagate", "cancel"}
+    """
+    if action == "cancel":
+        return "" if status.stage is Stage.PROPAGATING else "Nothing is being propagated."
+    if status.stage is Stage.NO_IMAGE:
+        return "Choose an image first."
+    reasons = {
+        "undo": "" if status.can_undo else "There is nothing to undo yet.",
+        "clear": "" if status.has_prompts else "This object has no prompts yet.",
+        "new": "" if status.has_prompts else "This object is new already: click it.",
+        "accept": ""
+        if status.stage in (Stage.PREVIEW, Stage.WORKING)
+        else "There is no mask to accept yet: click an object.",
+        "cycle": "" if status.candidates > 1 else "There is no other mask to choose from.",
+        "propagate": "A propagation is running already."
+        if status.stage is Stage.PROPAGATING
+        else status.cannot_propagate,
+    }
+    if action == "undo" and status.stage is Stage.PROPAGATING:
+        return "Wait for the propagation to end, or cancel it."
+    return reasons.get(action, "")
+
+
+def progress_in_words(status: Status) -> str:
+    """Return how far a propagation is."""
+    left = status.seconds_left
+    words = "" if left is None else f", {seconds_in_words(left)} left"
+    return f"{status.done} of {status.total} planes{words}"
+
+
+def seconds_in_words(seconds: float) -> str:
+    """Return a time as people say it, "about 40 s" or "about 3 min"."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def _ready_sentence(status: Status) -> str:
+    if status.drawing == "boxes":
+        return "Drag a box around an object."
+    if status.drawing == "points":
+        if status.done and not status.has_prompts:
+            return f"{status.done} planes are done. Look through them, or click the next object."
+        if status.kept and not status.has_prompts:
+            return "Kept. Click the next object."
+        return "Click an object. Ctrl-click what is not part of it."
+    return "Press Point or Box below, then mark an object in the image."
+
+
+def _preview_sentence(status: Status) -> str:
+    if status.drawing == "boxes":
+        return "Press Q to keep this mask, or draw the box again."
+    if status.drawing == "points":
+        return "Enter keeps it. Click what is missing, Ctrl-click what is too much."
+    return "Press Accept to keep this mask, or Point to correct it."
