@@ -1,7 +1,8 @@
 """The main job on real images, with the model that came with the package.
 
-Clicks on coins become labels, boxes on one plane of a stack are followed through all planes, and
-both appear in napari with the Segment dock open. Run it with ``make demo``.
+Clicks on coins become labels, boxes on one plane of a real MR stack and of a made-up one are
+followed through all planes, and all appear in napari with the Segment dock open. Run it with
+``make demo``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nibabel
 import numpy as np
 from demo_pictures import montage, overlay
 from scipy import ndimage as ndi
@@ -37,6 +39,7 @@ FOLLOWED_NUCLEI = 6
 STACK_SHAPE = (16, 256, 256)
 SPREAD_PLANES = 6
 WINDOW = (1360, 900)
+TRUTHS = {"brain": "a threshold (a rough truth)", "nuclei": "the known truth"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def main() -> None:
     say(f"AnySAM {anysam.__version__}: loading {options.model} ...")
     model = anysam.load_model(options.model)
     say(f"{model.name} computes on {model.device} in {model.precision}.")
-    results = [segment_coins(model, options.output), follow_nuclei(model, options.output)]
+    steps = (segment_coins, follow_brain, follow_nuclei)
+    results = [step(model, options.output) for step in steps]
     if options.window:
         show(results, options)
     say(f"\nEverything lies in {options.output.resolve()}")
@@ -116,28 +120,71 @@ def threshold_coins(image: NDArray[np.uint8]) -> NDArray[np.int32]:
     return segmentation.relabel_sequential(labels)[0].astype(np.int32)
 
 
+def follow_brain(model: PromptableModel, folder: Path) -> Result:
+    """Draw one box around a brain on one plane of a real MR stack and follow it both ways."""
+    stack, spacing = brain_stack()
+    truth = threshold_brain(stack)
+    prompt = _box_on_plane(truth, 1, len(stack) // 2)
+    return _follow("brain", "a real MR stack", model, folder, stack, truth, [prompt], spacing)
+
+
 def follow_nuclei(model: PromptableModel, folder: Path) -> Result:
-    """Draw one box around each of some nuclei and follow them through the stack."""
+    """Draw one box around each of some nuclei and follow them through a made-up stack."""
     stack, truth = synthetic_stack(shape=STACK_SHAPE)
     truth = _largest(truth)
     prompts = [_box_on_middle_plane(truth, number) for number in range(1, FOLLOWED_NUCLEI + 1)]
+    return _follow("nuclei", "a made-up stack", model, folder, stack, truth, prompts, STACK_SPACING)
+
+
+def brain_stack() -> tuple[NDArray[np.int16], tuple[float, float, float]]:
+    """Return the MR stack that nibabel brings for its own tests, and its spacing in mm.
+
+    Returns
+    -------
+    int16 array (24, 96, 128) and (z, y, x)
+    """
+    path = Path(nibabel.__file__).parent / "tests" / "data" / "example4d.nii.gz"
+    image = nibabel.load(path)
+    volume = np.asarray(image.dataobj)[..., 0].transpose(2, 1, 0)[:, ::-1]
+    x, y, z = (float(size) for size in image.header.get_zooms()[:3])
+    return np.ascontiguousarray(volume), (z, y, x)
+
+
+def threshold_brain(stack: NDArray[np.int16]) -> NDArray[np.uint16]:
+    """Label the brain by classical means: Otsu's threshold, holes filled, the largest body."""
+    bright = stack > filters.threshold_otsu(stack)
+    bodies = measure.label(np.stack([ndi.binary_fill_holes(plane) for plane in bright]))
+    return (bodies == np.bincount(bodies.ravel())[1:].argmax() + 1).astype(np.uint16)
+
+
+def _follow(
+    name: str,
+    what: str,
+    model: PromptableModel,
+    folder: Path,
+    stack: NDArray[Any],
+    truth: NDArray[np.uint16],
+    prompts: list[anysam.Prompt],
+    spacing: tuple[float, float, float],
+) -> Result:
     start = time.perf_counter()
     labels = np.zeros(stack.shape, np.uint16)
     results = anysam.propagate(stack, prompts, model=model)
     # Shown on a terminal only, and gone when it is done.
-    for result in tqdm(results, "Following nuclei", unit=" planes", leave=False, disable=None):
+    for result in tqdm(results, f"Following {name}", unit=" planes", leave=False, disable=None):
         labels[result.index] = result.labels
     seconds = time.perf_counter() - start
+    boxes = "1 box" if len(prompts) == 1 else f"{len(prompts)} boxes"
     say(
-        f"\nNuclei, a made-up stack: {len(prompts)} boxes followed through {_by(stack)} voxels, "
+        f"\n{name.capitalize()}, {what}: {boxes} followed through {_by(stack)} voxels, "
         f"{seconds:.1f} s"
     )
     overlaps = [iou(labels == prompt.object_id, truth == prompt.object_id) for prompt in prompts]
-    say(f"  mean IoU {np.mean(overlaps):.2f} in 3D against the known truth")
-    told("labels", write_labels(folder / "nuclei_labels.tif", labels))
-    _montage(stack, labels, prompts).save(folder / "nuclei_montage.png")
-    told("montage", folder / "nuclei_montage.png")
-    return Result("nuclei", stack, labels, prompts, ("z", "y", "x"), STACK_SPACING)
+    say(f"  mean IoU {np.mean(overlaps):.2f} in 3D against {TRUTHS[name]}")
+    told("labels", write_labels(folder / f"{name}_labels.tif", labels))
+    _montage(stack, labels, prompts).save(folder / f"{name}_montage.png")
+    told("montage", folder / f"{name}_montage.png")
+    return Result(name, stack, labels, prompts, ("z", "y", "x"), spacing)
 
 
 def _largest(truth: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -151,9 +198,12 @@ def _largest(truth: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
 def _box_on_middle_plane(truth: NDArray[np.uint16], number: int) -> anysam.Prompt:
     planes = np.flatnonzero((truth == number).any(axis=(1, 2)))
-    middle = int(planes[len(planes) // 2])
-    (nucleus,) = measure.regionprops((truth[middle] == number).astype(int))
-    return anysam.Prompt(object_id=number, plane=middle, box=nucleus.bbox)
+    return _box_on_plane(truth, number, int(planes[len(planes) // 2]))
+
+
+def _box_on_plane(truth: NDArray[np.uint16], number: int, plane: int) -> anysam.Prompt:
+    (found,) = measure.regionprops((truth[plane] == number).astype(int))
+    return anysam.Prompt(object_id=number, plane=plane, box=found.bbox)
 
 
 def _montage(stack: NDArray[Any], labels: NDArray[Any], prompts: list[anysam.Prompt]) -> Any:

@@ -82,9 +82,7 @@ def wandering_disc(count=10, shape=(240, 500)):
     """A small bright disc that crosses a large plane, 8 pixels a plane."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     noise = np.random.default_rng(3)
-    inside = [
-        (rows - 120) ** 2 + (columns - 60 - 8 * plane) ** 2 < 10**2 for plane in range(count)
-    ]
+    inside = [(rows - 120) ** 2 + (columns - 60 - 8 * plane) ** 2 < 10**2 for plane in range(count)]
     stack = noise.normal(60, 6, (count, *shape))
     for plane in range(count):
         stack[plane][inside[plane]] += 120

@@ -80,7 +80,7 @@ class MemoryReader:
 
     def batch_size(self, layout: tuple[int, int]) -> int:
         """Return how many objects with so many memories and pointers are best read at once."""
-        side = self._network.sam_image_embedding_size
+        side = int(self._network.sam_image_embedding_size)
         limit = _BATCH_TOKENS_CPU if self._on_cpu else _BATCH_TOKENS
         return max(1, limit // max(1, layout[0] * side * side))
 
@@ -114,8 +114,8 @@ class MemoryReader:
             tokens = self._cross(layer, tokens, plane.positions, memory)
             hidden = layer.activation(layer.linear1(layer.norm3(tokens)))
             tokens = tokens + layer.linear2(hidden)
-        tokens = self._attention.norm(tokens)
-        return tokens.transpose(1, 2).reshape(len(recalls), -1, *plane.size)
+        normed: torch.Tensor = self._attention.norm(tokens)
+        return normed.transpose(1, 2).reshape(len(recalls), -1, *plane.size)
 
     def _cross(
         self, layer: Any, tokens: torch.Tensor, positions: torch.Tensor, memory: _MemoryTokens
@@ -139,11 +139,12 @@ class MemoryReader:
         query = _rotated(query, rotations) * attention.internal_dim**-0.5
         keys = torch.cat([_rotated(keys[:, :spatial], rotations), keys[:, spatial:]], dim=1)
         read = _attended(query, keys, memory.values.to(keys.dtype))
-        return tokens + attention.out_proj(attention.v_proj(read))
+        attended: torch.Tensor = tokens + attention.out_proj(attention.v_proj(read))
+        return attended
 
     def _rotations(self, attention: Any) -> torch.Tensor:
         """Return the rotary encoding (h * w, d / 2), complex."""
-        side = self._network.sam_image_embedding_size
+        side = int(self._network.sam_image_embedding_size)
         if attention.freqs_cis.shape[0] != side * side:
             attention.freqs_cis = attention.compute_cis(end_x=side, end_y=side)
         rotations: torch.Tensor = attention.freqs_cis
@@ -190,7 +191,7 @@ class MemoryReader:
         from sam2.modeling.sam2_utils import get_1d_sine_pe
 
         network = self._network
-        parameter = network.maskmem_tpos_enc
+        parameter: torch.Tensor = network.maskmem_tpos_enc
         if not network.add_tpos_enc_to_obj_ptrs:
             return parameter.new_zeros(len(distances), network.mem_dim)
         width = network.hidden_dim if network.proj_tpos_enc_in_obj_ptrs else network.mem_dim

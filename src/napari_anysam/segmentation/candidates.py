@@ -112,7 +112,8 @@ def rank(
     if region.shape == plane_shape:
         return score - coarse
     fill = max(0.0, area / (height * width) - FILL_LIMIT)
-    return score - coarse - fill - BORDER_PENALTY * _cut(mask, region, plane_shape)
+    cut = BORDER_PENALTY * _cut(mask, region, plane_shape)
+    return float(score - coarse - fill - cut)
 
 
 def _cut(mask: NDArray[np.bool_], region: Region, plane_shape: tuple[int, int]) -> float:
