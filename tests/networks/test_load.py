@@ -9,7 +9,6 @@ import torch
 from hydra.utils import instantiate
 from safetensors.torch import save_file
 from segment_anything import SamPredictor
-from tiny_sam import tiny_sam
 
 import napari_anysam as anysam
 from napari_anysam.errors import (
@@ -22,6 +21,7 @@ from napari_anysam.models.catalogue import catalogue
 from napari_anysam.models.store import builtin_folder
 from napari_anysam.networks.load import load_with_report
 from napari_anysam.networks.sam2_build import official_configuration, read_configuration
+from tiny_sam import tiny_sam
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
 

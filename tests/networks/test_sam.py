@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 from segment_anything import SamPredictor, build_sam_vit_b
-from tiny_sam import IMAGE_SIZE, give_positions, tiny_sam
 
 from napari_anysam.errors import Cancelled, CheckpointError
 from napari_anysam.networks.protocol import PromptableModel
 from napari_anysam.networks.sam import build_sam
 from napari_anysam.segmentation.prompts import Prompt
+from tiny_sam import IMAGE_SIZE, give_positions, tiny_sam
 
 CPU = torch.device("cpu")
 

@@ -32,8 +32,12 @@ def test_a_large_object_is_followed_in_the_plane():
     assert following_region((100, 100, 400, 420), PLANE, SIZE) == Region.whole(PLANE)
 
 
-def test_a_plane_hardly_larger_than_the_smallest_region_is_taken_whole():
-    assert following_region((20, 20, 28, 28), (42, 76), SIZE) == Region.whole((42, 76))
+@pytest.mark.parametrize(
+    ("shape", "whole"), [((42, 76), True), ((128, 128), True), ((150, 90), False)]
+)
+def test_a_small_plane_is_taken_whole(shape, whole):
+    region = following_region((20, 20, 28, 28), shape, SIZE)
+    assert (region == Region.whole(shape)) is whole
 
 
 def test_similar_objects_in_one_place_share_a_region():

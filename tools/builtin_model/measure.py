@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from scipy import ndimage
 from skimage import data, filters, io, measure, segmentation
 from torch.nn import functional
+
 from tracking import Anchor, Course, propagate
 
 if TYPE_CHECKING:

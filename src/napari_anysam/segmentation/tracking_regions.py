@@ -29,6 +29,10 @@ SMALLEST_EXTENT = 8
 """Objects are taken for at least this part of the network's input: 32 pixels of 256, in a region of
 64. A closer view blows pixels up and loses the surroundings, by which an object is found again."""
 
+ENLARGED = 2
+"""A plane that the network's input shows at this scale or more is followed whole: its objects are
+large enough there, share one batch, and keep all their surroundings."""
+
 CLEARANCE = 0.25
 """Free space wanted around an object, as a part of its longer side."""
 
@@ -58,6 +62,8 @@ def following_region(
     others : iterable of Region
         Regions of other objects; the first one that suits is shared.
     """
+    if max(plane_shape) * ENLARGED <= image_size:
+        return Region.whole(plane_shape)
     y0, x0, y1, x1 = extent
     side = max(y1 - y0, x1 - x0)
     grow = (max(MARGIN * side, image_size / SMALLEST_EXTENT) - side) / 2
