@@ -187,15 +187,13 @@ def test_closing_the_dock_while_it_works_stops_the_thread_and_frees_the_keys(des
 
 
 def test_a_reopened_dock_finds_its_layers_again(desk):
-    from conftest import Desk
-
     image = desk.add(blobs(), name="discs")
     desk.click(image, (40, 40))
     desk.wait_for(Stage.PREVIEW)
     desk.key(Qt.Key.Key_Return)
     desk.viewer.window.remove_dock_widget(desk.widget)
     count = len(desk.viewer.layers)
-    again = Desk(desk.proxy)
+    again = type(desk)(desk.proxy)
     again.wait_for_image(image)
     assert len(desk.viewer.layers) == count
     assert again.control.labels.data[40, 40] == 1

@@ -66,6 +66,7 @@ def test_the_button_propagates_and_one_undo_takes_it_back(desk, stack):
 
 def test_cancel_keeps_the_finished_planes(desk):
     image = desk.start_propagation()
+    desk.wait(lambda: desk.status.done >= 2)  # one more than the plane of the click
     desk.press(desk.widget.stack.cancel_button)
     finish(desk)
     filled = np.flatnonzero(desk.labels.any(axis=(1, 2))).tolist()

@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 import torch
+from discs import make_discs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
+    import numpy as np
     from numpy.typing import NDArray
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -48,21 +49,3 @@ def few_threads() -> Iterator[None]:
 def moving_discs() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """26 noisy planes (120, 150) with three discs that move, and their labels 1, 2, 3."""
     return make_discs(26)
-
-
-def make_discs(count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    rows, columns = np.mgrid[:120, :150]
-    noise = np.random.default_rng(0)
-    stack = noise.normal(60, 8, (count, 120, 150))
-    labels = np.zeros((count, 120, 150), np.uint8)
-    for plane in range(count):
-        discs = (
-            (40 + 0.8 * plane, 50 + plane, 15, 150),
-            (80 - 0.7 * plane, 100 - 0.5 * plane, 18, 190),
-            (30, 122, 10, 130),
-        )
-        for number, (row, column, radius, value) in enumerate(discs, start=1):
-            inside = (rows - row) ** 2 + (columns - column) ** 2 < radius**2
-            stack[plane][inside] += value - 60
-            labels[plane][inside] = number
-    return stack.clip(0, 255).astype(np.uint8), labels

@@ -11,8 +11,8 @@ import pytest
 import torch
 import zarr
 from comparison import AS_IT_IS
+from discs import make_discs
 
-from conftest import make_discs
 from napari_anysam import Prompt, propagate
 from napari_anysam.errors import CapabilityError, ImageError, PromptError
 from napari_anysam.images.planes import Planes

@@ -7,9 +7,11 @@ savings that change nothing but rounding:
   memory yet, once per plane for all its objects.
 - Attention weights are applied to the memories themselves (64 channels) and the value projection
   (256 channels) comes after. That is exact, because there is one head and the weights of a row add
-  up to one, and takes a third of the multiplications out of cross-attention.
+  up to one, and takes a third of the multiplications out of cross-attention. The fused kernel
+  cannot do that, and is left in place where it pays more: on GPUs, and for large networks in
+  float32.
 - On the CPU, cross-attention is a few large matrix products instead of the fused kernel, which is
-  slower there, in bfloat16 three times.
+  three times slower there in bfloat16, and slower in float32 for small networks.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ __all__ = ["MemoryReader", "PlaneTokens"]
 _BATCH_TOKENS_CPU = 2**15
 _BATCH_TOKENS = 2**18
 _ROWS = 256
+_FUSED_KEYS = 2**13
+"""Keys above which the fused kernel is as fast in float32, and keeps more cores busy."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +125,7 @@ class MemoryReader:
         self, layer: Any, tokens: torch.Tensor, positions: torch.Tensor, memory: _MemoryTokens
     ) -> torch.Tensor:
         """As ``MemoryAttentionLayer._forward_ca``."""
-        if not self._on_cpu:
+        if self._fused(memory.values):
             crossed: torch.Tensor = layer._forward_ca(
                 tokens, memory.values, positions, memory.positions, memory.pointer_tokens
             )
@@ -141,6 +145,11 @@ class MemoryReader:
         read = _attended(query, keys, memory.values.to(keys.dtype))
         attended: torch.Tensor = tokens + attention.out_proj(attention.v_proj(read))
         return attended
+
+    def _fused(self, memories: torch.Tensor) -> bool:
+        """Tell whether the package's own cross-attention is the better choice."""
+        many = memories.shape[1] > _FUSED_KEYS
+        return not self._on_cpu or (many and memories.dtype == torch.float32)
 
     def _rotations(self, attention: Any) -> torch.Tensor:
         """Return the rotary encoding (h * w, d / 2), complex."""
