@@ -59,30 +59,52 @@ def _surroundings(
     return field + strength * texture(rng, tissue.shape)
 
 
+def _seams(labels: Labels, width: float) -> Field:
+    """Return 1 where two objects touch, falling to 0 over about `width` pixels."""
+    seams = []
+    for plane in labels:
+        small = np.where(plane > 0, plane, 255)
+        touching = (ndimage.maximum_filter(plane, 3) != ndimage.minimum_filter(small, 3)) & (
+            ndimage.minimum_filter(plane, 3) > 0
+        )
+        distance = ndimage.distance_transform_edt(~touching) if touching.any() else np.inf
+        seams.append(np.broadcast_to(np.exp(-((distance / width) ** 2)), plane.shape))
+    return np.stack(seams).astype(np.float32)
+
+
 def fluorescence(rng: np.random.Generator, layout: Layout) -> Field:
-    """Bright stained objects on a dark, sometimes hazy background."""
-    labels = layout.labels
+    """Bright stained objects of very different brightness on a dark, sometimes hazy background."""
+    labels = layout.bodies
     base = rng.uniform(0.3, 1.0)
-    value = np.clip(_per_object(rng, labels, base, rng.uniform(0.05, 0.35) * base), 0.12, None)
+    value = base * np.exp(_per_object(rng, labels, 0.0, rng.uniform(0.05, 0.7)))
+    if rng.random() < 0.2:
+        value[rng.uniform(size=value.size) < 0.08] *= rng.uniform(2, 6)
     value[0] = 0
     image = value[labels]
     inside = labels > 0
     grain = 1 + rng.uniform(0, 0.35) * texture(rng, labels.shape)
+    if rng.random() < 0.3:
+        spots = smooth_noise(rng, labels.shape, rng.uniform(3, 8)) > rng.uniform(0.8, 1.8)
+        grain = grain + rng.uniform(-0.5, 1.0) * spots
     image = image * np.clip(grain, 0.2, None)
     if rng.random() < 0.5:
         reach = rng.uniform(3, 25)
         dome = 1 - np.exp(-_depth(labels) / reach)
         image = image * (dome if rng.random() < 0.7 else 1.15 - 0.8 * dome)
-    image = _blur(image.astype(np.float32), rng.uniform(0.3, 2.0))
+    if rng.random() < 0.8:
+        change = rng.uniform(0.2, 0.8) if rng.random() < 0.85 else -rng.uniform(0.2, 0.6)
+        image = image * (1 - change * _seams(labels, rng.uniform(0.8, 3)))
+    image = _blur(image.astype(np.float32), np.exp(rng.uniform(np.log(0.3), np.log(4))))
     if rng.random() < 0.5:
         image += rng.uniform(0, 0.5) * _blur(image, rng.uniform(8, 30))
     haze = np.clip(fractal(rng, labels.shape, rng.uniform(20, 100)), -1.5, 3) + 1.5
-    return image + rng.uniform(0, 0.12) * haze * np.where(inside, 0.5, 1)
+    level = rng.uniform(0, 0.5) * base if rng.random() < 0.25 else 0
+    return level + image + rng.uniform(0, 0.12) * base * haze * np.where(inside, 0.5, 1)
 
 
 def solid(rng: np.random.Generator, layout: Layout) -> Field:
     """Lit bodies with relief (coins, pills, beads) on an uneven, textured ground."""
-    labels = layout.labels
+    labels = layout.bodies
     ground = rng.uniform(0.1, 0.5)
     contrast = rng.uniform(0.15, 0.5)
     value = _per_object(rng, labels, ground + contrast, 0.25 * contrast)
@@ -110,7 +132,7 @@ def _relief(rng: np.random.Generator, height: Field) -> Field:
 
 def relief(rng: np.random.Generator, layout: Layout) -> Field:
     """Differential interference contrast: grey bodies, lit from one side."""
-    labels = layout.labels
+    labels = layout.bodies
     height = np.minimum(_depth(labels), rng.uniform(4, 14)) * (labels > 0)
     height = height + rng.uniform(0, 1.5) * texture(rng, labels.shape) * (labels > 0)
     height = height + rng.uniform(0, 0.4) * texture(rng, labels.shape)
@@ -123,20 +145,23 @@ def relief(rng: np.random.Generator, layout: Layout) -> Field:
 
 def membranes(rng: np.random.Generator, layout: Layout) -> Field:
     """Stained cell borders, bright on darker cells."""
-    labels = layout.labels
-    cells = _per_object(rng, labels, rng.uniform(0.1, 0.4), rng.uniform(0.01, 0.12))
-    image = cells[labels] + _object_textures(rng, labels, rng.uniform(0.01, 0.12))
-    image += (labels == 0) * _surroundings(rng, layout, 0.03, rng.uniform(0.01, 0.06))
-    width = int(rng.integers(1, 5))
-    wall = np.stack([borders(plane, width) for plane in labels]).astype(np.float32)
+    labels = layout.bodies
+    cells = np.abs(_per_object(rng, labels, rng.uniform(0.0, 0.4), rng.uniform(0.01, 0.25)))
+    image = cells[labels] + _object_textures(rng, labels, rng.uniform(0.0, 0.1))
+    if rng.random() < 0.3:
+        image = image + rng.uniform(-0.4, 0.4) * np.exp(
+            -((_depth(labels).max() - _depth(labels)) ** 2) / rng.uniform(10, 200)
+        )
+    width = rng.uniform(0.8, 7)
+    wall = np.exp(-((_depth(labels) / width) ** 2)).astype(np.float32)
     uneven = np.clip(1 + rng.uniform(0, 0.5) * smooth_noise(rng, labels.shape, 15), 0.15, 2)
-    image += rng.uniform(0.3, 0.8) * _blur(wall, rng.uniform(0.6, 1.8)) * uneven
-    return image.astype(np.float32)
+    image += rng.uniform(0.3, 0.9) * wall * uneven
+    return _blur(image.astype(np.float32), rng.uniform(0.3, 2.5))
 
 
 def electron(rng: np.random.Generator, layout: Layout) -> Field:
     """Electron microscopy: dark membranes, dark organelles, busy grey cytoplasm."""
-    labels = layout.labels
+    labels = layout.bodies
     grey = _per_object(rng, labels, 0.68, rng.uniform(0.01, 0.07))
     image = grey[labels] + rng.uniform(0.02, 0.09) * fractal(rng, labels.shape, 6, octaves=3)
     image += _object_textures(rng, labels, rng.uniform(0.0, 0.08))
@@ -150,7 +175,7 @@ def electron(rng: np.random.Generator, layout: Layout) -> Field:
 
 def phase(rng: np.random.Generator, layout: Layout) -> Field:
     """Phase contrast: cells about as grey as the ground, a bright halo around, granules inside."""
-    labels = layout.labels
+    labels = layout.bodies
     inside = (labels > 0).astype(np.float32)
     value = _per_object(rng, labels, rng.uniform(-0.2, 0.12), 0.06)
     value[0] = 0
@@ -169,26 +194,41 @@ def phase(rng: np.random.Generator, layout: Layout) -> Field:
 
 
 def outlined(rng: np.random.Generator, layout: Layout) -> Field:
-    """Phase contrast of thin, spread cells: hardly more than a fine double line and granules."""
-    labels = layout.labels
-    inside = (labels > 0).astype(np.float32)
-    value = _per_object(rng, labels, rng.uniform(0.3, 1.0), 0.2)
-    value[0] = 0
-    spots = smooth_noise(rng, labels.shape, rng.uniform(1.5, 4))
-    granules = inside * np.where(np.abs(spots) > rng.uniform(0.8, 1.6), spots, 0)
-    thickness = value[labels] + rng.uniform(0.05, 0.4) * granules
-    thickness += rng.uniform(0, 0.1) * smooth_noise(rng, labels.shape, rng.uniform(2, 6))
-    fine = rng.uniform(0.6, 1.5)
-    thin = thickness.astype(np.float32)
-    lines = _blur(thin, fine) - _blur(thin, fine * rng.uniform(1.6, 4))
-    lines = lines / (np.abs(lines).std() + 1e-6) * rng.uniform(0.08, 0.2)
-    image = 0.5 + rng.choice([-1, 1]) * lines + rng.uniform(-0.05, 0.05) * inside
-    return image.astype(np.float32)
+    """Phase contrast of thin cells: rings along the outline, granules inside, flat grey ground."""
+    labels = layout.bodies
+    inside = labels > 0
+    depth = _depth(labels)
+    signed = np.where(inside, depth, -depth)
+    strength = np.clip(_per_object(rng, labels, 0.25, rng.uniform(0.03, 0.15)), 0.05, 0.6)
+    nearest = np.stack([_nearest_label(plane) for plane in labels])
+    period, reach = rng.uniform(3, 14), rng.uniform(1, 7)
+    rings = np.cos(2 * np.pi * (signed - rng.uniform(-1, 1) * period / 2) / period)
+    image = strength[nearest] * rings * np.exp(-np.abs(signed) / reach)
+    spots = smooth_noise(rng, labels.shape, rng.uniform(1.5, 5))
+    spots = np.where(np.abs(spots) > rng.uniform(0.5, 1.6), spots, 0)
+    busy = np.abs(_per_object(rng, labels, rng.uniform(0.0, 0.12), 0.05))
+    image = image + inside * busy[labels] * spots
+    shade = _per_object(rng, labels, rng.uniform(-0.06, 0.06), rng.uniform(0.0, 0.06))
+    image = image + inside * shade[labels]
+    debris = smooth_noise(rng, labels.shape, rng.uniform(2, 6)) > rng.uniform(2.2, 3.5)
+    image = image + rng.uniform(-0.3, 0.3) * debris
+    image = image + rng.uniform(0, 0.03) * smooth_noise(rng, labels.shape, rng.uniform(1.5, 30))
+    return 0.5 + _blur(image.astype(np.float32), rng.uniform(0.3, 1.2))
+
+
+def _nearest_label(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Continue the labels into the ground around them."""
+    if not plane.any():
+        return plane
+    rows, columns = ndimage.distance_transform_edt(
+        plane == 0, return_distances=False, return_indices=True
+    )
+    return plane[rows, columns]
 
 
 def scan(rng: np.random.Generator, layout: Layout) -> Field:
     """CT and MR: soft tissues of similar grey, fine noise, dark air around the body."""
-    labels, tissue = layout.labels, layout.tissue
+    labels, tissue = layout.bodies, layout.tissue
     spread = rng.uniform(0.05, 0.3)
     value = _per_object(rng, labels, rng.uniform(0.3, 0.7), spread)
     grey = _per_object(rng, tissue, rng.uniform(0.25, 0.65), spread)
@@ -205,9 +245,28 @@ def scan(rng: np.random.Generator, layout: Layout) -> Field:
     return image + rng.uniform(0, 0.05) * smooth_noise(rng, labels.shape, rng.uniform(1, 2.5))
 
 
+def soft_tissue(rng: np.random.Generator, layout: Layout) -> Field:
+    """CT and MR of an abdomen: organs of nearly the same grey, a thin line of fat between them."""
+    labels, tissue = layout.bodies, layout.tissue
+    contrast = np.exp(rng.uniform(np.log(0.015), np.log(0.2)))
+    middle = rng.uniform(0.3, 0.7)
+    value = _per_object(rng, labels, middle, contrast)
+    bright = rng.uniform(size=value.size) < 0.12
+    value[bright] = rng.uniform(0.8, 1.3, bright.sum())
+    fat = middle + rng.choice([-1, 1]) * rng.uniform(0.03, 0.35)
+    grey = np.array([rng.uniform(0, 0.1), fat, fat + rng.normal(0, 0.03)])
+    grey = np.append(grey, _per_object(rng, tissue, middle, contrast))
+    image = np.where(labels > 0, value[labels], grey[np.minimum(tissue, grey.size - 1)])
+    image = image + _object_textures(rng, labels, rng.uniform(0.0, 1.0) * contrast)
+    image = image + rng.uniform(0, 0.5) * contrast * texture(rng, labels.shape) * (tissue > 0)
+    image = _blur(image.astype(np.float32), rng.uniform(0.4, 2.5))
+    grain = smooth_noise(rng, labels.shape, rng.uniform(1, 3))
+    return image + rng.uniform(0, 0.5) * contrast * grain
+
+
 def stain(rng: np.random.Generator, layout: Layout) -> Field:
     """Show transmitted light through coloured stains: dark nuclei in paler tissue, white gaps."""
-    labels = layout.labels
+    labels = layout.bodies
     nucleus = np.array([0.45, 0.3, 0.6]) + rng.normal(0, 0.1, 3)
     ground = np.array([0.85, 0.6, 0.75]) + rng.normal(0, 0.1, 3)
     if rng.random() < 0.3:
@@ -226,7 +285,7 @@ def stain(rng: np.random.Generator, layout: Layout) -> Field:
 
 def natural(rng: np.random.Generator, layout: Layout) -> Field:
     """Coloured, textured, shaded bodies in front of a coloured scene."""
-    labels, tissue = layout.labels, layout.tissue
+    labels, tissue = layout.bodies, layout.tissue
     count = int(labels.max()) + 1
     colour = rng.uniform(0.05, 0.95, (count, 3))
     ground = rng.uniform(0.05, 0.95, (int(tissue.max()) + 1, 3))

@@ -22,13 +22,25 @@ if TYPE_CHECKING:
     Labels = NDArray[np.uint8]
 
 MAXIMUM_OBJECTS = 250
+ANGLES = 128
 
 
 class Layout(NamedTuple):
-    """Objects and the unlabelled tissue between them, both (planes, rows, columns)."""
+    """Where everything lies, all (planes, rows, columns).
+
+    Attributes
+    ----------
+    labels
+        The objects, as one would outline them.
+    tissue
+        Classes of what is not an object.
+    bodies
+        What is seen, with the same ids: it may fill less or more than the outlines.
+    """
 
     labels: Labels
     tissue: Labels
+    bodies: Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,8 @@ class BlobStyle:
         Chance that the scene is packed rather than sparse.
     hollow
         Chance that some blobs hold a smaller blob that is an object of its own.
+    spikes
+        Number of thin processes; the outline runs inwards between them.
     """
 
     radius: tuple[float, float] = (0.03, 0.3)
@@ -60,6 +74,10 @@ class BlobStyle:
     spread: float = 0.25
     fill: float = 0.5
     hollow: float = 0.0
+    spikes: tuple[int, int] = (0, 0)
+
+
+TRUNK = BlobStyle(elongation=(1.0, 1.4), roughness=(0.0, 0.06))
 
 
 class _Path(NamedTuple):
@@ -71,11 +89,11 @@ class _Path(NamedTuple):
 
 
 class _Outline(NamedTuple):
-    """Radius in pixels, elongation, and harmonics from the second on as (cosines, sines)."""
+    """Radius in pixels, elongation, and factors on the radius at equal steps of the angle."""
 
     radius: float
     elongation: float
-    harmonics: NDArray[np.float64]
+    profile: NDArray[np.float64]
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -83,10 +101,28 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def _outline(rng: np.random.Generator, radius: float, style: BlobStyle) -> _Outline:
-    order = np.arange(2, 7)
+    angle = np.linspace(0, 2 * np.pi, ANGLES, endpoint=False)
+    order = np.arange(2, 7)[:, None]
     amplitude = rng.uniform(*style.roughness) * 2.0 / order
-    harmonics = rng.standard_normal((2, order.size)) * amplitude
-    return _Outline(radius, rng.uniform(*style.elongation), harmonics)
+    profile = 1 + np.sum(
+        amplitude * rng.standard_normal(order.shape) * np.cos(order * angle)
+        + amplitude * rng.standard_normal(order.shape) * np.sin(order * angle),
+        axis=0,
+    )
+    count = int(rng.integers(style.spikes[0], style.spikes[1] + 1))
+    if count:
+        profile = profile * _spikes(rng, angle, count)
+    return _Outline(radius, rng.uniform(*style.elongation), np.maximum(profile, 0.2))
+
+
+def _spikes(
+    rng: np.random.Generator, angle: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """Draw factors of the radius that rise steeply towards a few directions."""
+    at = np.arange(count) * 2 * np.pi / count + rng.normal(0, 0.7 / count, count)
+    distance = np.abs((angle[:, None] - at + np.pi) % (2 * np.pi) - np.pi)
+    height = rng.uniform(0.3, 1.6, count)
+    return rng.uniform(0.5, 0.9) + np.max(height * np.exp(-distance * rng.uniform(2, 7)), axis=1)
 
 
 def _path(
@@ -118,7 +154,7 @@ def _draw_blob(
     radius = outline.radius * size
     if radius < 1:
         return
-    reach = radius * np.sqrt(outline.elongation) * (1 + np.abs(outline.harmonics).sum()) + 1
+    reach = radius * np.sqrt(outline.elongation) * outline.profile.max() + 1
     low = np.clip(np.floor(centre - reach).astype(int), 0, plane.shape)
     high = np.clip(np.ceil(centre + reach).astype(int) + 1, 0, plane.shape)
     if np.any(low >= high):
@@ -128,14 +164,10 @@ def _draw_blob(
     stretch = np.sqrt(outline.elongation)
     along = (x * np.cos(angle) + y * np.sin(angle)) / stretch
     across = (y * np.cos(angle) - x * np.sin(angle)) * stretch
-    limit = np.full(along.shape, radius, np.float32)
-    if np.any(outline.harmonics):
-        theta = np.arctan2(across, along)
-        for index in range(outline.harmonics.shape[1]):
-            order = index + 2
-            cosine, sine = outline.harmonics[:, index]
-            limit += radius * (cosine * np.cos(order * theta) + sine * np.sin(order * theta))
-        limit = np.maximum(limit, 0.2 * radius)
+    theta = np.arctan2(across, along)
+    limit = radius * np.interp(
+        theta, np.linspace(0, 2 * np.pi, ANGLES, endpoint=False), outline.profile, period=2 * np.pi
+    )
     window = plane[low[0] : high[0], low[1] : high[1]]
     inside = along**2 + across**2 < limit**2
     if not over:
@@ -167,7 +199,7 @@ def _scatter(
 
 
 def blobs(rng: np.random.Generator, shape: Shape, style: BlobStyle) -> Layout:
-    """Lay out separate, touching or packed blobs."""
+    """Lay out separate, touching or packed blobs; in time some divide."""
     labels = np.zeros(shape, np.uint8)
     depth, over = rng.random() < 0.5, rng.random() < 0.3
     hollow = rng.random() < style.hollow
@@ -176,12 +208,39 @@ def blobs(rng: np.random.Generator, shape: Shape, style: BlobStyle) -> Layout:
         label += 1
         outline = _outline(rng, radius, style)
         path = _path(rng, centre, radius, shape[0], depth)
-        _draw_path(labels, label, outline, path, over=over)
+        divides = shape[0] > 1 and rng.random() < 0.06
+        for part in _divided(rng, path, radius) if divides else (path,):
+            _draw_path(labels, label, outline, part, over=over)
         if hollow and rng.random() < 0.6:
             label += 1
             inner = outline._replace(radius=radius * rng.uniform(0.3, 0.6))
             _draw_path(labels, label, inner, path, over=True)
-    return Layout(labels, _tissue(rng, shape))
+    bodies = labels if rng.random() < 0.5 else _shrunken(rng, labels)
+    return Layout(labels, _tissue(rng, shape), bodies)
+
+
+def _divided(rng: np.random.Generator, path: _Path, radius: float) -> tuple[_Path, _Path]:
+    """Let a blob fall into two halves that drift apart and stay one object."""
+    steps = np.arange(len(path.size)) - rng.integers(1, len(path.size))
+    heading = rng.uniform(0, 2 * np.pi)
+    away = np.clip(steps, 0, None)[:, None] * np.array([np.sin(heading), np.cos(heading)])
+    away = away * rng.uniform(0.2, 0.6) * radius
+    size = np.where(steps >= 0, 0.75, 1.0) * path.size
+    return (
+        path._replace(centre=path.centre + away, size=size),
+        path._replace(centre=path.centre - away, size=size),
+    )
+
+
+def _shrunken(rng: np.random.Generator, labels: Labels) -> Labels:
+    """Take a rim away from what is seen: people outline generously, blur and halo included."""
+    part = rng.uniform(0.03, 0.2)
+    bodies = labels.copy()
+    for plane, body in zip(labels, bodies, strict=True):
+        sizes = np.sqrt(np.bincount(plane.ravel(), minlength=256) / np.pi)
+        depth = ndimage.distance_transform_edt(~borders(plane, 1)) * (plane > 0)
+        body[depth < np.minimum(part * sizes, 6.0)[plane]] = 0
+    return bodies
 
 
 def _draw_path(labels: Labels, label: int, outline: _Outline, path: _Path, *, over: bool) -> None:
@@ -198,18 +257,38 @@ def _tissue(rng: np.random.Generator, shape: Shape) -> Labels:
     return np.digitize(field, np.sort(rng.uniform(-1, 1, classes - 1))).astype(np.uint8)
 
 
-def packed_cells(rng: np.random.Generator, shape: Shape) -> Layout:
-    """Lay out a tissue of cells that fill the plane, with gaps of zero to a few pixels."""
-    spacing = _log_uniform(rng, 0.09, 0.6) * shape[1]
+def packed_cells(rng: np.random.Generator, shape: Shape, merge: float = 0.0) -> Layout:
+    """Lay out a tissue of cells that fill the plane.
+
+    Parameters
+    ----------
+    rng, shape
+        Source of randomness; (planes, rows, columns).
+    merge
+        Chance that a cell joins its neighbour, which makes long and bent cells.
+    """
+    spacing = _log_uniform(rng, 0.07, 0.6) * shape[1]
     seeds = _cell_seeds(rng, shape, spacing)
-    labels = _nearest_seed(rng, shape, seeds, spacing)
-    gap = int(rng.integers(0, max(2, min(5, spacing / 10))))
-    keep = rng.uniform(size=len(seeds) + 1) < rng.choice([1.0, 1.0, 0.85, 0.5])
+    bodies = _joined(rng, seeds, merge)[_nearest_seed(rng, shape, seeds, spacing)]
+    gap = int(rng.integers(0, max(2, min(6, spacing / 8)))) if rng.random() < 0.5 else 0
+    keep = rng.uniform(size=256) < rng.choice([1.0, 1.0, 0.85, 0.5])
     keep[0] = False
-    labels = np.where(keep[labels], labels, 0)
+    labels = np.where(keep[bodies], bodies, 0)
     for plane in labels:
         plane[borders(plane, gap)] = 0
-    return Layout(labels.astype(np.uint8), _tissue(rng, shape))
+    return Layout(labels, _tissue(rng, shape), bodies)
+
+
+def _joined(
+    rng: np.random.Generator, seeds: NDArray[np.float64], chance: float
+) -> NDArray[np.uint8]:
+    """Give every seed (numbered from 1) an id; some take over their neighbour's."""
+    ids = np.arange(len(seeds) + 1)
+    if len(seeds) > 1:
+        neighbours = cKDTree(seeds).query(seeds, k=min(4, len(seeds)))[1]
+        for seed in np.flatnonzero(rng.random(len(seeds)) < chance):
+            ids[seed + 1] = ids[rng.choice(neighbours[seed][1:]) + 1]
+    return ids.astype(np.uint8)
 
 
 def _cell_seeds(rng: np.random.Generator, shape: Shape, spacing: float) -> NDArray[np.float64]:
@@ -228,9 +307,10 @@ def _cell_seeds(rng: np.random.Generator, shape: Shape, spacing: float) -> NDArr
 def _nearest_seed(
     rng: np.random.Generator, shape: Shape, seeds: NDArray[np.float64], spacing: float
 ) -> NDArray[np.intp]:
-    warp = rng.uniform(0, 0.13) * spacing
-    rows = np.arange(shape[1])[:, None] + warp * smooth_noise(rng, shape, spacing / 2)
-    columns = np.arange(shape[2])[None] + warp * smooth_noise(rng, shape, spacing / 2)
+    warp = rng.uniform(0, 0.2) * spacing
+    cell = spacing * rng.choice([0.3, 0.5, 1.0])
+    rows = np.arange(shape[1])[:, None] + warp * smooth_noise(rng, shape, cell)
+    columns = np.arange(shape[2])[None] + warp * smooth_noise(rng, shape, cell)
     step = rng.uniform(0.03, 0.15) * spacing
     depth = (np.arange(shape[0]) - shape[0] / 2)[:, None, None] * step
     position = np.stack([np.broadcast_to(depth, rows.shape), rows, columns], -1)
@@ -245,15 +325,18 @@ def borders(plane: NDArray[np.integer], width: int) -> NDArray[np.bool_]:
     return ndimage.maximum_filter(plane, size) != ndimage.minimum_filter(plane, size)
 
 
+def _still(shape: Shape) -> _Path:
+    """Stay in the middle of all planes."""
+    middle = np.array(shape[1:]) / 2
+    return _Path(np.tile(middle, (shape[0], 1)), np.ones(shape[0]), np.zeros(shape[0]))
+
+
 def organs(rng: np.random.Generator, shape: Shape) -> Layout:
     """Lay out a body with several large organs, some with a cavity or a wall."""
     labels = np.zeros(shape, np.uint8)
     body = np.zeros(shape, np.uint8)
-    middle = np.array(shape[1:]) / 2
-    trunk = BlobStyle(elongation=(1.0, 1.4), roughness=(0.0, 0.06))
-    outline = _outline(rng, rng.uniform(0.38, 0.65) * shape[1], trunk)
-    still = _Path(np.tile(middle, (shape[0], 1)), np.ones(shape[0]), np.zeros(shape[0]))
-    _draw_path(body, 1, outline, still, over=True)
+    outline = _outline(rng, rng.uniform(0.38, 0.65) * shape[1], TRUNK)
+    _draw_path(body, 1, outline, _still(shape), over=True)
     style = BlobStyle(
         radius=(0.05, 0.22), elongation=(1.0, 2.2), roughness=(0.02, 0.22), spacing=(0.7, 1.1),
         spread=0.5, hollow=0.4,
@@ -270,7 +353,38 @@ def organs(rng: np.random.Generator, shape: Shape) -> Layout:
             _draw_path(labels, label, inner, path, over=True)
     inside = body > 0
     surroundings = np.where(inside, 1 + _tissue(rng, shape), 0)
-    return Layout(labels * inside, surroundings.astype(np.uint8))
+    labels = labels * inside
+    return Layout(labels, surroundings.astype(np.uint8), labels)
+
+
+def abdomen(rng: np.random.Generator, shape: Shape) -> Layout:
+    """Lay out a body whose organs fill it, with fat between them, bones and vessels on top."""
+    spacing = _log_uniform(rng, 0.1, 0.45) * shape[1]
+    seeds = _cell_seeds(rng, shape, spacing)
+    organs = _joined(rng, seeds, rng.uniform(0, 0.5))[_nearest_seed(rng, shape, seeds, spacing)]
+    gap = int(rng.integers(0, 7))
+    for plane in organs:
+        plane[borders(plane, gap)] = 0
+    label = int(organs.max())
+    style = BlobStyle(radius=(0.015, 0.07), roughness=(0, 0.2), elongation=(1, 2.5), spread=0.4)
+    for centre, radius in _scatter(rng, shape, style)[: int(rng.integers(1, 16))]:
+        label += 1
+        path = _path(rng, centre, radius, shape[0], depth=False)
+        _draw_path(organs, label, _outline(rng, radius, style), path, over=True)
+    body = np.zeros(shape, np.uint8)
+    size = rng.uniform(0.35, 0.6) * shape[1] if rng.random() < 0.7 else 2.0 * shape[1]
+    outline = _outline(rng, size, TRUNK)
+    _draw_path(body, 1, outline, _still(shape), over=True)
+    skin = outline._replace(radius=size * rng.uniform(0.75, 0.98))
+    muscle = np.zeros(shape, np.uint8)
+    _draw_path(muscle, 1, skin, _still(shape), over=True)
+    organs[muscle == 0] = 0
+    keep = rng.uniform(size=256) < rng.uniform(0.5, 1.0)
+    keep[0] = False
+    fat = body + np.where(muscle > 0, rng.integers(0, 2), 0)
+    unnamed = np.where(keep[organs], 0, organs) % 3
+    tissue = fat + np.where((organs > 0) & ~keep[organs], 2 + unnamed, 0)
+    return Layout(np.where(keep[organs], organs, 0), tissue.astype(np.uint8), organs)
 
 
 def overlapping_shapes(rng: np.random.Generator, shape: Shape) -> Layout:
@@ -285,7 +399,7 @@ def overlapping_shapes(rng: np.random.Generator, shape: Shape) -> Layout:
             _draw_polygon(rng, labels, label, radius, path)
         else:
             _draw_path(labels, label, outline, path, over=True)
-    return Layout(labels, _tissue(rng, shape))
+    return Layout(labels, _tissue(rng, shape), labels)
 
 
 def _draw_polygon(
@@ -317,7 +431,7 @@ def tubes(rng: np.random.Generator, shape: Shape) -> Layout:
                 continue
             path[tuple(points[keep].astype(int).T)] = False
             plane[ndimage.distance_transform_edt(path) < width] = label
-    return Layout(labels, _tissue(rng, shape))
+    return Layout(labels, _tissue(rng, shape), labels)
 
 
 def _course(rng: np.random.Generator, shape: Shape) -> NDArray[np.float64]:

@@ -23,9 +23,14 @@ DISCS = BlobStyle(
 CELLS = BlobStyle(
     radius=(0.03, 0.18), elongation=(1.0, 3.0), roughness=(0, 0.2), spacing=(0.7, 1.3), hollow=0.15
 )
+SPINDLES = BlobStyle(
+    radius=(0.02, 0.1), elongation=(1.0, 3.0), roughness=(0, 0.1), spacing=(0.8, 1.6),
+    spread=0.4, fill=0.2, spikes=(0, 3),
+)  # fmt: skip
 SPREAD = BlobStyle(
-    radius=(0.06, 0.2), elongation=(1.0, 3.0), roughness=(0.1, 0.4), spacing=(0.7, 1.2), fill=0.4
-)
+    radius=(0.04, 0.2), elongation=(1.0, 3.0), roughness=(0.0, 0.25), spacing=(0.7, 1.5),
+    spread=0.4, fill=0.3, spikes=(0, 7),
+)  # fmt: skip
 BODIES = BlobStyle(
     radius=(0.08, 0.35), elongation=(1.0, 2.2), roughness=(0, 0.25), spacing=(0.9, 1.3), hollow=0.3
 )
@@ -45,18 +50,22 @@ def _blobs(style: BlobStyle) -> Callable[[np.random.Generator, tuple[int, int, i
 
 
 RECIPES = (
-    Recipe("nuclei", 0.16, _blobs(NUCLEI), appearance.fluorescence),
-    Recipe("cells", 0.05, _blobs(CELLS), appearance.fluorescence),
-    Recipe("coins", 0.1, _blobs(DISCS), appearance.solid),
-    Recipe("bodies", 0.06, _blobs(BODIES), appearance.solid),
-    Recipe("relief", 0.04, _blobs(CELLS), appearance.relief),
-    Recipe("phase", 0.08, _blobs(CELLS), appearance.phase),
-    Recipe("outlined", 0.06, _blobs(SPREAD), appearance.outlined),
-    Recipe("spread", 0.04, _blobs(SPREAD), appearance.phase),
-    Recipe("membranes", 0.07, layouts.packed_cells, appearance.membranes),
+    Recipe("nuclei", 0.17, _blobs(NUCLEI), appearance.fluorescence),
+    Recipe("cells", 0.04, _blobs(CELLS), appearance.fluorescence),
+    Recipe("spindles", 0.06, _blobs(SPINDLES), appearance.fluorescence),
+    Recipe("coins", 0.05, _blobs(DISCS), appearance.solid),
+    Recipe("bodies", 0.05, _blobs(BODIES), appearance.solid),
+    Recipe("relief", 0.03, _blobs(CELLS), appearance.relief),
+    Recipe("phase", 0.05, _blobs(CELLS), appearance.phase),
+    Recipe("outlined", 0.09, _blobs(SPREAD), appearance.outlined),
+    Recipe("rings", 0.03, _blobs(DISCS), appearance.outlined),
+    Recipe("spread", 0.03, _blobs(SPREAD), appearance.phase),
+    Recipe("membranes", 0.08, layouts.packed_cells, appearance.membranes),
     Recipe("tissue", 0.03, layouts.packed_cells, appearance.fluorescence),
-    Recipe("electron", 0.05, layouts.packed_cells, appearance.electron),
-    Recipe("scan", 0.13, layouts.organs, appearance.scan),
+    Recipe("electron", 0.04, partial(layouts.packed_cells, merge=0.5), appearance.electron),
+    Recipe("scan", 0.05, layouts.organs, appearance.scan),
+    Recipe("organs", 0.05, layouts.organs, appearance.soft_tissue),
+    Recipe("abdomen", 0.11, layouts.abdomen, appearance.soft_tissue),
     Recipe("stain", 0.09, _blobs(NUCLEI), appearance.stain),
     Recipe("natural", 0.05, layouts.overlapping_shapes, appearance.natural),
     Recipe("vessels", 0.03, layouts.tubes, appearance.scan),
