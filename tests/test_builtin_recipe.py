@@ -122,6 +122,51 @@ def test_clicks_lie_on_their_objects_and_boxes_hold_them(recipe: Recipe) -> None
         assert box[1] < centre[1] < box[3]
 
 
+def test_what_is_seen_of_a_blob_lies_within_its_outline(recipe: Recipe) -> None:
+    smaller = 0
+    nuclei = next(one for one in recipe.scenes.RECIPES if one.name == "nuclei")
+    for seed in range(8):
+        layout = nuclei.layout(np.random.default_rng(seed), (1, 96, 96))
+        seen = layout.bodies > 0
+        np.testing.assert_array_equal(layout.bodies[seen], layout.labels[seen])
+        smaller += int(seen.sum() < (layout.labels > 0).sum())
+    assert 0 < smaller < 8
+
+
+def test_a_drift_moves_pixels_and_truth_alike(recipe: Recipe) -> None:
+    class StillPool:
+        def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+            labels = np.zeros((3, 128, 128), np.uint8)
+            labels[:, 50:80, 40:75] = 1
+            return np.repeat((labels * 200)[..., None], 3, axis=-1), labels
+
+    sampling = recipe.batches.Sampling(128, images=8, objects=1, planes=3, whole=0.0)
+    batch = recipe.batches.make_batch(np.random.default_rng(1), StillPool(), sampling)
+    images = batch.images.view(8, 3, 3, 128, 128).mean(2)
+    moved = 0
+    for planes, targets in zip(images, batch.targets, strict=True):
+        for plane, target in zip(planes, targets, strict=True):
+            if 20 < target.sum() < target.numel() - 20:
+                small = torch.nn.functional.avg_pool2d(plane[None, None], 4)[0, 0]
+                joint = torch.stack([small.flatten(), target.flatten()])
+                assert abs(float(torch.corrcoef(joint)[0, 1])) > 0.9
+        moved += int(not torch.equal(targets[0], targets[-1]))
+    assert moved
+
+
+def test_a_later_click_is_given_only_to_objects_that_are_there(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    trainer = recipe.train.Trainer(tmp_path, "cpu", seed=0)
+    target = torch.zeros(2, 1, 32, 32)
+    target[1, 0, 10:20, 4:12] = 1
+    anchor = trainer._later_anchor(target)
+    assert anchor.labels.flatten().tolist() == [recipe.network.PADDING, recipe.network.POSITIVE]
+    x, y = anchor.points[1, 0].tolist()
+    assert target[1, 0, int(y) // 4, int(x) // 4]
+    assert not anchor.fresh
+
+
 def test_one_step_on_planes_and_on_stacks_changes_the_weights(
     recipe: Recipe, stage: object, tmp_path: Path
 ) -> None:

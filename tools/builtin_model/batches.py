@@ -88,12 +88,12 @@ def _sample(
             images, labels = play(rng, images, labels, sampling.planes)
             images, labels = erase(rng, images, labels, 0.15)
         images, labels = _turn(rng, images, labels)
-        region = _region(rng, labels[0], sampling)
-        visible = _resize_labels(labels, region, sampling.size)
+        regions = _regions(rng, labels, sampling)
+        visible = _resize_labels(labels, regions, sampling.size)
         chosen = _choose(rng, visible[0], sampling)
         if chosen is not None:
             break
-    pixels = _resize_images(images, region, sampling.size)
+    pixels = _resize_images(images, regions, sampling.size)
     clicks, boxes = zip(*(_prompt(rng, visible[0] == label) for label in chosen), strict=True)
     return (
         _vary(rng, pixels),
@@ -122,24 +122,49 @@ def _region(rng: np.random.Generator, labels: Planes, sampling: Sampling) -> _Re
     rows, columns = np.nonzero(labels == rng.choice(candidates))
     centre = np.array([rows.min() + rows.max(), columns.min() + columns.max()]) / 2
     extent = max(np.ptp(rows), np.ptp(columns)) + 1
-    side = extent * np.exp(rng.normal(np.log(2.0), 0.35))
-    sides = np.clip(side * np.exp(rng.normal(0, 0.08, 2)), 24, (height, width)).astype(int)
+    if rng.random() < 0.5:
+        side = extent * np.exp(rng.normal(np.log(1.5), 0.22))
+    else:
+        side = extent * np.exp(rng.uniform(np.log(1.1), np.log(8)))
+    sides = np.clip(side * np.exp(rng.normal(0, 0.08, 2)), 20, (height, width)).astype(int)
     corner = centre - sides / 2 + rng.uniform(-0.15, 0.15, 2) * sides
     top, left = np.clip(corner, 0, (height - sides[0], width - sides[1])).astype(int)
     return _Region(int(top), int(left), int(sides[0]), int(sides[1]))
 
 
-def _resize_labels(labels: Planes, region: _Region, size: int) -> Planes:
-    rows = region.top + ((np.arange(size) + 0.5) * region.height / size).astype(int)
-    columns = region.left + ((np.arange(size) + 0.5) * region.width / size).astype(int)
-    return labels[:, rows[:, None], columns[None]]
+def _regions(rng: np.random.Generator, labels: Planes, sampling: Sampling) -> list[_Region]:
+    """Cut every plane of a stack alike, or with a drift: of the scene, or of who follows it."""
+    region = _region(rng, labels[0], sampling)
+    speed = rng.exponential(0.03) if rng.random() < 0.5 else 0.0
+    sides = np.array([region.height, region.width])
+    steps = rng.normal(0, speed, (len(labels), 2)) * sides
+    steps[0] = 0
+    corners = np.array([region.top, region.left]) + np.cumsum(steps, axis=0)
+    corners = np.clip(corners, 0, np.array(labels.shape[1:]) - sides).astype(int)
+    return [region._replace(top=int(top), left=int(left)) for top, left in corners]
 
 
-def _resize_images(images: Planes, region: _Region, size: int) -> Tensor:
-    top, left, height, width = region
-    window = images[:, top : top + height, left : left + width].copy()
-    pixels = torch.from_numpy(window).permute(0, 3, 1, 2).float() / 255
-    if (height, width) == (size, size):
+def _resize_labels(labels: Planes, regions: list[_Region], size: int) -> Planes:
+    return np.stack(
+        [
+            plane[
+                (top + ((np.arange(size) + 0.5) * height / size).astype(int))[:, None],
+                left + ((np.arange(size) + 0.5) * width / size).astype(int),
+            ]
+            for plane, (top, left, height, width) in zip(labels, regions, strict=True)
+        ]
+    )
+
+
+def _resize_images(images: Planes, regions: list[_Region], size: int) -> Tensor:
+    windows = np.stack(
+        [
+            plane[top : top + height, left : left + width]
+            for plane, (top, left, height, width) in zip(images, regions, strict=True)
+        ]
+    )
+    pixels = torch.from_numpy(windows).permute(0, 3, 1, 2).float() / 255
+    if windows.shape[1:3] == (size, size):
         return pixels
     return functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
 

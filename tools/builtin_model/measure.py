@@ -242,7 +242,7 @@ def follow(network: SAM2Base, stack: Image, truth: NDArray[np.bool_], kind: str)
         steps = list(order)
         course = Course(start, len(stack), reverse)
         index = torch.zeros(1, dtype=torch.long)
-        results = propagate(network, images[steps], index, anchor, course, len(steps))
+        results = propagate(network, images[steps], index, {0: anchor}, course, len(steps))
         for plane, result in list(zip(steps, results, strict=True))[1:]:
             if truth[plane].any():
                 best = int(result.iou[0].argmax())

@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=16, help="shards of single images")
     parser.add_argument("--stacks", type=int, default=4, help="shards of stacks")
-    parser.add_argument("--planes", type=int, default=5, help="planes of a stack")
+    parser.add_argument("--planes", type=int, default=8, help="planes of a stack")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()

@@ -60,4 +60,20 @@ STAGES = (
         rate=3e-4, last_rate=1e-5, auxiliary=0.3, balance=0.6,
         stacks=Sampling(256, images=2, objects=4, planes=3, whole=0.3), stack_every=3, warm_up=50,
     ),
+    Stage(
+        "wide", 2400, Sampling(128, images=12, objects=6, whole=0.1, least_share=0.008),
+        rate=5e-4, last_rate=2e-4, auxiliary=0.3, balance=0.6,
+        stacks=Sampling(128, images=6, objects=4, planes=4, whole=0.15, least_share=0.008),
+        stack_every=3,
+    ),
+    Stage(
+        "long", 6500, Sampling(256, images=4, objects=6, whole=0.15),
+        rate=3e-4, last_rate=2e-5, auxiliary=0.2, balance=0.4,
+        stacks=Sampling(256, images=2, objects=4, planes=4, whole=0.2), stack_every=3,
+    ),
+    Stage(
+        "long-stacks", 400, Sampling(256, images=4, objects=6, whole=0.15),
+        rate=4e-5, last_rate=5e-6, auxiliary=0.1, balance=0.2,
+        stacks=Sampling(256, images=2, objects=4, planes=8, whole=0.2), stack_every=2, warm_up=20,
+    ),
 )  # fmt: skip

@@ -31,11 +31,15 @@ class PlaneResult(NamedTuple):
 
 
 class Anchor(NamedTuple):
-    """The prompt of the first plane: points and their labels, or a mask (N, 1, H, W)."""
+    """The prompt of one plane: points and their labels, or a mask (N, 1, H, W).
+
+    A fresh one is answered without memory; any other one corrects what the memory says.
+    """
 
     points: Tensor | None = None
     labels: Tensor | None = None
     mask: Tensor | None = None
+    fresh: bool = True
 
 
 class Course(NamedTuple):
@@ -51,7 +55,12 @@ class Course(NamedTuple):
 
 
 def propagate(
-    network: SAM2Base, images: Tensor, index: Tensor, anchor: Anchor, course: Course, steps: int
+    network: SAM2Base,
+    images: Tensor,
+    index: Tensor,
+    anchors: dict[int, Anchor],
+    course: Course,
+    steps: int,
 ) -> list[PlaneResult]:
     """Run all steps of N objects.
 
@@ -63,8 +72,8 @@ def propagate(
         Normalised planes (scenes * steps, 3, H, W), the steps of one scene in a row.
     index
         Scene of every object, (N,).
-    anchor
-        Prompt on the first plane.
+    anchors
+        Prompts by step; the first step has one.
     course
         Position within the stack.
     steps
@@ -82,9 +91,10 @@ def propagate(
     for step in range(steps):
         rows = index * steps + step
         plane = [level[:, rows] for level in features], [level[:, rows] for level in positions]
+        anchor = anchors.get(step)
         result, output = _visit(network, plane, sizes, anchor, memory, course, step)
         results.append(result)
-        kind = "cond_frame_outputs" if step == 0 else "non_cond_frame_outputs"
+        kind = "non_cond_frame_outputs" if anchor is None else "cond_frame_outputs"
         memory[kind][course.index(step)] = output
     return results
 
@@ -93,19 +103,21 @@ def _visit(
     network: SAM2Base,
     plane: tuple[list[Tensor], list[Tensor]],
     sizes: list[tuple[int, int]],
-    anchor: Anchor,
+    anchor: Anchor | None,
     memory: dict[str, dict[int, Any]],
     course: Course,
     step: int,
 ) -> tuple[PlaneResult, dict[str, Any]]:
     """Visit one plane as SAM2Base.track_step does, but keep all candidates and scores."""
     features, positions = plane
-    first = step == 0
-    prompted = first and anchor.points is not None
-    points = {"point_coords": anchor.points, "point_labels": anchor.labels} if prompted else None
+    points = mask = None
+    if anchor is not None:
+        mask = anchor.mask
+        if anchor.points is not None:
+            points = {"point_coords": anchor.points, "point_labels": anchor.labels}
     output, heads, _, _ = network._track_step(
-        course.index(step), first, features, positions, sizes, points,
-        anchor.mask if first else None, memory, course.planes, course.reverse, None,
+        course.index(step), anchor is not None and anchor.fresh, features, positions, sizes,
+        points, mask, memory, course.planes, course.reverse, None,
     )  # fmt: skip
     candidates, _, iou, _, best, pointer, score = heads
     output["obj_ptr"] = pointer

@@ -21,9 +21,24 @@ import numpy as np
 import torch
 from batches import make_batch
 from losses import DecoderSupervision, FeatureAffinity, candidates_loss, intersection_over_union
-from network import Features, align_positions, build_network, decode, encode, set_image_size
+from network import (
+    PADDING,
+    Features,
+    align_positions,
+    build_network,
+    decode,
+    encode,
+    set_image_size,
+)
 from pool import fill_pool, open_pool
-from prompts import add_correction, box_prompt, click_prompt, first_clicks, rough_mask
+from prompts import (
+    add_correction,
+    box_prompt,
+    click_prompt,
+    deepest_cell,
+    first_clicks,
+    rough_mask,
+)
 from stages import STAGES, Stage
 from torch import distributed, multiprocessing
 from torch.nn import functional
@@ -35,7 +50,7 @@ if TYPE_CHECKING:
     from pool import Pool
     from torch import Tensor
 
-STACK_PLANES = 5  # planes of the stacks in the pool
+STACK_PLANES = 8  # planes of the stacks in the pool
 
 
 class Trainer:
@@ -225,34 +240,47 @@ class Trainer:
         batch = self._batch(pool, sampling)
         index = torch.arange(len(batch.targets), device=self.device) // sampling.objects
         steps = sampling.planes
-        anchor, course = self._anchor(batch), self._course(steps)
+        anchors, course = self._anchors(batch, steps), self._course(steps)
         with self._autocast():
-            results = propagate(self.network, batch.images, index, anchor, course, steps)
+            results = propagate(self.network, batch.images, index, anchors, course, steps)
         loss = presence_loss(results, batch.targets)
         figures = {"presence": float(loss.detach())}
         for plane, result in enumerate(results):
-            if plane == 0 and anchor.mask is not None:
+            if plane == 0 and anchors[0].mask is not None:
                 continue
             part, iou = _plane_loss(result, batch.targets[:, plane : plane + 1], stage.balance)
             loss = loss + part / len(results) * 2
             figures["first" if plane == 0 else f"plane{plane}"] = iou
         return figures | self._learn(loss)
 
-    def _anchor(self, batch: Batch) -> Anchor:
-        """Draw the kind of the first prompt: mask, box or click."""
+    def _anchors(self, batch: Batch, steps: int) -> dict[int, Anchor]:
+        """Draw the first prompt: a mask, box or click; sometimes click once more later."""
         kind = self.rng.choice(3, p=[0.35, 0.4, 0.25])
         target = batch.targets[:, :1]
         if kind == 0:
             mask = functional.interpolate(target, scale_factor=4.0, mode="bilinear") > 0.5
-            return Anchor(mask=mask)
-        points, labels = box_prompt(batch.boxes)
-        if kind == 2:
-            points, labels = click_prompt(first_clicks(batch.clicks, target))
-        return Anchor(points, labels)
+            anchors = {0: Anchor(mask=mask)}
+        elif kind == 1:
+            anchors = {0: Anchor(*box_prompt(batch.boxes))}
+        else:
+            anchors = {0: Anchor(*click_prompt(first_clicks(batch.clicks, target)))}
+        if self.rng.random() < 0.25:
+            step = int(self.rng.integers(1, steps))
+            anchors[step] = self._later_anchor(batch.targets[:, step : step + 1])
+        return anchors
+
+    def _later_anchor(self, target: Tensor) -> Anchor:
+        """Click on the objects that are there, without memory only if all of them are."""
+        inside = target > 0.5
+        present = inside.flatten(1).any(1)
+        points, labels = click_prompt(deepest_cell(inside))
+        labels = torch.where(present[:, None], labels, PADDING)
+        fresh = bool(present.all()) and self.rng.random() < 0.5
+        return Anchor(points, labels, fresh=fresh)
 
     def _course(self, steps: int) -> Course:
         """Draw a place in a stack; its length sets the scale of the pointers' positions."""
-        planes = int(self.rng.choice([steps, 8, 16, 40]))
+        planes = int(self.rng.choice([steps, 12, 24, 48]))
         reverse = bool(self.rng.random() < 0.3)
         first = int(self.rng.integers(planes - steps + 1))
         return Course(first + steps - 1 if reverse else first, planes, reverse)
