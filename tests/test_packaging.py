@@ -33,7 +33,7 @@ def test_wheel_brings_manifest_catalogue_and_weights(wheel):
         "napari.yaml",
         "py.typed",
         "models/catalogue.toml",
-        "models/builtin/anysam-nano-1.yaml",
+        "models/builtin/anysam-nano.yaml",
         "models/builtin/anysam-nano-1.safetensors",
         "models/builtin/anysam-nano-1.md",
     ):

@@ -10,6 +10,6 @@ from napari_anysam.networks.sam2_build import read_configuration
 
 def write_nano(file, seed=0):
     torch.manual_seed(seed)
-    configuration = read_configuration(builtin_folder() / "anysam-nano-1.yaml")
+    configuration = read_configuration(builtin_folder() / "anysam-nano.yaml")
     save_file(instantiate(configuration.model, _recursive_=True).state_dict(), file)
     return file

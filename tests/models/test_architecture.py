@@ -48,12 +48,12 @@ def test_sam2(version, size):
 
 
 def test_the_shipped_model():
-    configuration = read_configuration(builtin_folder() / "anysam-nano-1.yaml")
-    assert str(identify(sam2_shapes(configuration))) == "anysam/nano-1"
+    configuration = read_configuration(builtin_folder() / "anysam-nano.yaml")
+    assert str(identify(sam2_shapes(configuration))) == "anysam/nano"
 
 
 def test_every_architecture_of_the_catalogue_can_be_found():
-    known = {f"sam/vit_{size}" for size in "blh"} | {"anysam/nano-1"}
+    known = {f"sam/vit_{size}" for size in "blh"} | {"anysam/nano"}
     known |= {f"sam{v}/{s}" for v in ("2", "2.1") for s in ("tiny", "small", "base-plus", "large")}
     assert {spec.architecture for spec in catalogue()} == known
 

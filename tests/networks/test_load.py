@@ -45,7 +45,7 @@ def sam():
 def nano():
     """State of the shipped architecture with seeded random weights."""
     torch.manual_seed(0)
-    configuration = read_configuration(builtin_folder() / "anysam-nano-1.yaml")
+    configuration = read_configuration(builtin_folder() / "anysam-nano.yaml")
     return instantiate(configuration.model, _recursive_=True).state_dict()
 
 
@@ -118,7 +118,7 @@ class TestNames:
 
     def test_a_file_of_another_model_in_its_place_is_refused(self, nano, models_folder):
         saved(nano, models_folder / "sam2.1_hiera_tiny.pt")
-        with pytest.raises(CheckpointError, match=r"holds anysam/nano-1 and not sam2\.1/tiny"):
+        with pytest.raises(CheckpointError, match=r"holds anysam/nano and not sam2\.1/tiny"):
             anysam.load_model("sam2.1-tiny")
 
     @pytest.mark.parametrize("spec", [s for s in catalogue() if not s.builtin], ids=str)
@@ -167,7 +167,7 @@ class TestVariant:
 
     def test_another_one_lists_the_choices(self, nano, tmp_path):
         file = saved(nano, tmp_path / "a.pt")
-        with pytest.raises(ModelNotFoundError, match=r"no variant of anysam/nano-1.*anysam-nano-1"):
+        with pytest.raises(ModelNotFoundError, match=r"no variant of anysam/nano.*anysam-nano-1"):
             anysam.load_model(file, variant="sam2.1-tiny")
 
 

@@ -34,7 +34,7 @@ def prompts_on(labels, plane):
 
 @pytest.fixture(scope="module")
 def predictor(nano, official):
-    configuration = read_configuration(builtin_folder() / "anysam-nano-1.yaml")
+    configuration = read_configuration(builtin_folder() / "anysam-nano.yaml")
     return official.build_official(nano.network.state_dict(), configuration)
 
 

@@ -30,7 +30,7 @@ def half(nano):
     """The shipped model in bfloat16."""
     return build_sam2(
         nano.network.state_dict(),
-        builtin_folder() / "anysam-nano-1.yaml",
+        builtin_folder() / "anysam-nano.yaml",
         name="anysam-nano",
         key="shipped",
         precision="bf16",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NAME = "anysam-nano"
 VERSION = "1"
 PACKAGE_FOLDER = Path(__file__).parents[2] / "src" / "napari_anysam" / "models" / "builtin"
-CONFIGURATION = PACKAGE_FOLDER / f"{NAME}-{VERSION}.yaml"
+CONFIGURATION = PACKAGE_FOLDER / f"{NAME}.yaml"
 WEIGHTS = PACKAGE_FOLDER / f"{NAME}-{VERSION}.safetensors"
 
 MEAN = (0.485, 0.456, 0.406)

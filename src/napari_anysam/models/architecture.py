@@ -29,7 +29,7 @@ class Architecture:
     version : str
         "sam", "sam2", "sam2.1" or "anysam".
     size : str
-        "vit_b", "tiny", "base-plus", "nano-1", ...
+        "vit_b", "tiny", "base-plus", "nano", ...
     """
 
     version: str
@@ -55,7 +55,7 @@ _SAM2_SIZES = {
     (112, 24, 256): "base-plus",
     (144, 48, 256): "large",
 }
-_OWN_SIZES = {(32, 7, 128): "nano-1"}
+_OWN_SIZES = {(32, 7, 128): "nano"}
 
 # A tensor whose name matches marks a family that has SAM's names but another network.
 _RELATIVES = (
