@@ -97,7 +97,7 @@ class Weights:
 
 
 def shipped_weights() -> Weights:
-    path = builtin_folder() / "anysam-nano-1.yaml"
+    path = builtin_folder() / "anysam-nano.yaml"
     network = load_model("anysam-nano", "cpu", "fp32").network
     return Weights(network.state_dict(), read_configuration(path))
 
