@@ -74,6 +74,14 @@ def test_eight_bit_colour_is_left_alone_by_auto():
     np.testing.assert_array_equal(apply(image), image)
 
 
+def test_grey_saved_as_colour_is_stretched_like_grey():
+    grey = np.random.default_rng(0).integers(3, 60, (6, 7), dtype=np.uint8)
+    image = np.repeat(grey[..., None], 3, axis=-1)
+    np.testing.assert_array_equal(apply(image), apply(grey))
+    image[2, 3, 1] += 1
+    np.testing.assert_array_equal(apply(image), image)
+
+
 def test_auto_takes_the_percentiles_of_everything_else():
     plane = np.random.default_rng(0).normal(1000, 50, (100, 100)).astype(np.float32)
     (window,) = resolve_conditioning(Planes.single(plane)).windows

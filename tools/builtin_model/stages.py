@@ -68,12 +68,12 @@ STAGES = (
     ),
     Stage(
         "long", 6500, Sampling(256, images=4, objects=6, whole=0.15),
-        rate=3e-4, last_rate=2e-5, auxiliary=0.2, balance=0.4,
+        rate=3e-4, last_rate=2e-5, auxiliary=0.2, balance=0.1,
         stacks=Sampling(256, images=2, objects=4, planes=4, whole=0.2), stack_every=3,
     ),
     Stage(
         "long-stacks", 400, Sampling(256, images=4, objects=6, whole=0.15),
-        rate=4e-5, last_rate=5e-6, auxiliary=0.1, balance=0.2,
+        rate=4e-5, last_rate=5e-6, auxiliary=0.1, balance=0.1,
         stacks=Sampling(256, images=2, objects=4, planes=8, whole=0.2), stack_every=2, warm_up=20,
     ),
 )  # fmt: skip

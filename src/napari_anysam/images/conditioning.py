@@ -137,8 +137,8 @@ def resolve_conditioning(
     planes : Planes
         The image or stack.
     contrast : "auto", (low, high), or one pair per channel
-        "auto" leaves 8-bit RGB alone and takes the 0.5 and 99.5 percentiles of at most 16 evenly
-        spaced planes, channel by channel, for all else.
+        "auto" leaves coloured 8-bit RGB alone and takes the 0.5 and 99.5 percentiles of at most 16
+        evenly spaced planes, channel by channel, for all else, also for grey saved as RGB.
     gamma : float
         Exponent of the normalised value.
 
@@ -157,7 +157,7 @@ def resolve_conditioning(
         raise ImageError(f"contrast is {contrast!r}; give 'auto', (low, high) or pairs.")
     check_channels(channels)
     if planes.is_rgb:
-        return Conditioning(((0.0, 255.0),), gamma)
+        return Conditioning(_rgb_windows(planes), gamma)
     if planes.dtype.kind == "b":
         return Conditioning(((0.0, 1.0),), gamma)
     return Conditioning(_sampled_windows(planes, channels), gamma)
@@ -199,6 +199,17 @@ def _given_windows(contrast: Any) -> tuple[Window, ...]:
     if values and all(np.ndim(value) == 0 for value in values):
         return (_window(values),)
     return tuple(_window(value) for value in values)
+
+
+def _rgb_windows(planes: Planes) -> tuple[Window, ...]:
+    """Leave colours as they are; grey that was saved as RGB is stretched like any grey."""
+    sample = np.concatenate([values.reshape(-1, 3) for values in _sampled_planes(planes)])
+    grey = sample[:, 0]
+    if (sample == grey[:, None]).all():
+        window = _percentile_window(grey)
+        if window is not None:
+            return (window,)
+    return ((0.0, 255.0),)
 
 
 def _sampled_windows(planes: Planes, channels: int) -> tuple[Window, ...]:

@@ -253,6 +253,8 @@ def soft_tissue(rng: np.random.Generator, layout: Layout) -> Field:
     value = _per_object(rng, labels, middle, contrast)
     bright = rng.uniform(size=value.size) < 0.12
     value[bright] = rng.uniform(0.8, 1.3, bright.sum())
+    dark = rng.uniform(size=value.size) < 0.08
+    value[dark] = rng.uniform(0, 0.25, dark.sum())
     fat = middle + rng.choice([-1, 1]) * rng.uniform(0.03, 0.35)
     grey = np.array([rng.uniform(0, 0.1), fat, fat + rng.normal(0, 0.03)])
     grey = np.append(grey, _per_object(rng, tissue, middle, contrast))

@@ -215,7 +215,7 @@ def blobs(rng: np.random.Generator, shape: Shape, style: BlobStyle) -> Layout:
             label += 1
             inner = outline._replace(radius=radius * rng.uniform(0.3, 0.6))
             _draw_path(labels, label, inner, path, over=True)
-    bodies = labels if rng.random() < 0.5 else _shrunken(rng, labels)
+    bodies = labels if rng.random() < 0.75 else _shrunken(rng, labels)
     return Layout(labels, _tissue(rng, shape), bodies)
 
 
@@ -234,12 +234,12 @@ def _divided(rng: np.random.Generator, path: _Path, radius: float) -> tuple[_Pat
 
 def _shrunken(rng: np.random.Generator, labels: Labels) -> Labels:
     """Take a rim away from what is seen: people outline generously, blur and halo included."""
-    part = rng.uniform(0.03, 0.2)
+    part = rng.uniform(0.02, 0.12)
     bodies = labels.copy()
     for plane, body in zip(labels, bodies, strict=True):
         sizes = np.sqrt(np.bincount(plane.ravel(), minlength=256) / np.pi)
         depth = ndimage.distance_transform_edt(~borders(plane, 1)) * (plane > 0)
-        body[depth < np.minimum(part * sizes, 6.0)[plane]] = 0
+        body[depth < np.minimum(part * sizes, 4.0)[plane]] = 0
     return bodies
 
 
@@ -332,21 +332,21 @@ def _still(shape: Shape) -> _Path:
 
 
 def organs(rng: np.random.Generator, shape: Shape) -> Layout:
-    """Lay out a body with several large organs, some with a cavity or a wall."""
+    """Lay out a body with large organs: crescents around others, some with a cavity or a wall."""
     labels = np.zeros(shape, np.uint8)
     body = np.zeros(shape, np.uint8)
     outline = _outline(rng, rng.uniform(0.38, 0.65) * shape[1], TRUNK)
     _draw_path(body, 1, outline, _still(shape), over=True)
     style = BlobStyle(
-        radius=(0.05, 0.22), elongation=(1.0, 2.2), roughness=(0.02, 0.22), spacing=(0.7, 1.1),
+        radius=(0.05, 0.25), elongation=(1.0, 2.5), roughness=(0.0, 0.2), spacing=(0.35, 1.1),
         spread=0.5, hollow=0.4,
     )  # fmt: skip
-    label = 0
+    label, over = 0, rng.random() < 0.5
     for centre, radius in _scatter(rng, shape, style):
         label += 1
         organ = _outline(rng, radius, style)
         path = _path(rng, centre, radius, shape[0], depth=True)
-        _draw_path(labels, label, organ, path, over=False)
+        _draw_path(labels, label, organ, path, over=over)
         if rng.random() < 0.25:
             label += 1
             inner = organ._replace(radius=radius * rng.uniform(0.35, 0.75))

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-NUCLEI = BlobStyle(radius=(0.02, 0.16), elongation=(1.0, 1.8), roughness=(0, 0.08), fill=0.5)
+NUCLEI = BlobStyle(
+    radius=(0.02, 0.16), elongation=(1.0, 1.8), roughness=(0, 0.1), spacing=(0.72, 1.2), fill=0.5
+)
 DISCS = BlobStyle(
     radius=(0.04, 0.2), elongation=(1.0, 1.15), roughness=(0, 0.02), spacing=(1.0, 1.4), spread=0.15
 )
@@ -50,7 +52,7 @@ def _blobs(style: BlobStyle) -> Callable[[np.random.Generator, tuple[int, int, i
 
 
 RECIPES = (
-    Recipe("nuclei", 0.17, _blobs(NUCLEI), appearance.fluorescence),
+    Recipe("nuclei", 0.2, _blobs(NUCLEI), appearance.fluorescence),
     Recipe("cells", 0.04, _blobs(CELLS), appearance.fluorescence),
     Recipe("spindles", 0.06, _blobs(SPINDLES), appearance.fluorescence),
     Recipe("coins", 0.05, _blobs(DISCS), appearance.solid),
@@ -58,13 +60,13 @@ RECIPES = (
     Recipe("relief", 0.03, _blobs(CELLS), appearance.relief),
     Recipe("phase", 0.05, _blobs(CELLS), appearance.phase),
     Recipe("outlined", 0.09, _blobs(SPREAD), appearance.outlined),
-    Recipe("rings", 0.03, _blobs(DISCS), appearance.outlined),
+    Recipe("rings", 0.02, _blobs(DISCS), appearance.outlined),
     Recipe("spread", 0.03, _blobs(SPREAD), appearance.phase),
     Recipe("membranes", 0.08, layouts.packed_cells, appearance.membranes),
     Recipe("tissue", 0.03, layouts.packed_cells, appearance.fluorescence),
     Recipe("electron", 0.04, partial(layouts.packed_cells, merge=0.5), appearance.electron),
     Recipe("scan", 0.05, layouts.organs, appearance.scan),
-    Recipe("organs", 0.05, layouts.organs, appearance.soft_tissue),
+    Recipe("organs", 0.07, layouts.organs, appearance.soft_tissue),
     Recipe("abdomen", 0.11, layouts.abdomen, appearance.soft_tissue),
     Recipe("stain", 0.09, _blobs(NUCLEI), appearance.stain),
     Recipe("natural", 0.05, layouts.overlapping_shapes, appearance.natural),
