@@ -125,8 +125,20 @@ def _visit(
     return PlaneResult(candidates, iou, score), output
 
 
-def presence_loss(results: list[PlaneResult], targets: Tensor) -> Tensor:
-    """Cross-entropy of the object scores; `targets` is (N, T, H, W)."""
+def presence_loss(results: list[PlaneResult], targets: Tensor, absent: float = 3.0) -> Tensor:
+    """Cross-entropy of the object scores.
+
+    Parameters
+    ----------
+    results
+        One per plane.
+    targets
+        (N, T, H, W).
+    absent
+        Weight of a plane without the object, which is the rarer case.
+    """
     scores = torch.cat([result.object_score for result in results], 1)
     present = (targets.sum((-2, -1)) > 1.0).float()
-    return functional.binary_cross_entropy_with_logits(scores, present)
+    return functional.binary_cross_entropy_with_logits(
+        scores, present, weight=torch.where(present > 0, 1.0, absent)
+    )
