@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-__all__ = ["MOST_CLICKS", "PlaneScore", "measure_planes", "summarise_planes"]
+__all__ = ["MOST_CLICKS", "PlaneScore", "conditioned", "measure_planes", "summarise_planes"]
 
 MOST_CLICKS = 10
 THRESHOLDS = (0.8, 0.9)
@@ -85,7 +85,7 @@ def measure_planes(
     predictor = PlanePredictor(model)
     scores = []
     for plane in dict.fromkeys(target.plane for target in targets):
-        pixels = _conditioned(sample, plane)
+        pixels = conditioned(sample, plane)
         grey = smooth_grey(pixels)
         here = [target for target in targets if target.plane == plane]
         scores += [_Session(predictor, pixels, target).score(sample.name, grey) for target in here]
@@ -93,7 +93,7 @@ def measure_planes(
     return scores
 
 
-def _conditioned(sample: Sample, plane: int) -> NDArray[np.uint8]:
+def conditioned(sample: Sample, plane: int) -> NDArray[np.uint8]:
     """Return one plane as ``segment`` shows it to the network, taken as an image of its own."""
     image = sample.image[plane] if sample.is_stack else sample.image
     planes = Planes.single(image, sample.channel_axis)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_anysam.segmentation.prompts import Prompt
-from napari_anysam.segmentation.regions import Region, regions_for
+from napari_anysam.segmentation.regions import Region, refining_region, regions_for
 
 SHAPES = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 
@@ -40,22 +40,51 @@ def test_every_region_of_a_click_shows_the_click(plane_shape, down, right, image
     assert sizes == sorted(sizes)
 
 
-def test_a_small_box_is_seen_at_about_half_of_its_region():
+def test_a_box_is_seen_in_a_region_half_as_large_again():
     (region,) = regions_for(Prompt(box=(500, 500, 540, 530)), (2000, 2000), 256)
-    assert 80 <= region.height <= 100
+    assert 60 <= region.height <= 72
     assert region.height == region.width
 
 
-def test_a_large_box_is_seen_in_the_whole_plane():
+def test_a_large_box_is_seen_in_most_of_the_plane():
     (region,) = regions_for(Prompt(box=(50, 50, 200, 200)), (256, 300), 256)
-    assert region == Region(0, 0, 256, 300)
+    assert region == Region(0, 0, 256, 256)
+
+
+def test_a_slow_network_sees_all_but_tiny_boxes_in_the_whole_plane():
+    large, tiny = (
+        regions_for(Prompt(box=(50, 50, 50 + side, 50 + side)), (2000, 2000), 1024)
+        for side in (80, 20)
+    )
+    assert large == (Region(0, 0, 2000, 2000),)
+    assert tiny[0].height < 400
 
 
 def test_neighbouring_prompts_share_a_region():
     first, second = (
-        regions_for(Prompt(box=(y, 500, y + 40, 540)), (2000, 2000), 256) for y in (502, 506)
+        regions_for(Prompt(box=(y, 500, y + 40, 540)), (2000, 2000), 256) for y in (500, 503)
     )
     assert first == second
+
+
+def test_a_correction_keeps_its_region_while_that_fits_the_mask():
+    plane = (1000, 1000)
+    fitting = Region(400, 400, 160, 160)
+    for region, extent, kept in (
+        (fitting, (430, 430, 530, 530), True),
+        (fitting, (470, 470, 500, 500), False),
+        (fitting, (380, 430, 530, 530), False),
+        (Region(0, 0, 1000, 1000), (430, 430, 530, 530), False),
+        (Region(0, 0, 1000, 1000), (30, 30, 930, 930), True),
+    ):
+        found = refining_region(region, extent, plane, 256)
+        assert (found == region) is kept
+        assert found.contains_box(extent)
+
+
+def test_a_slow_network_keeps_the_region_of_a_correction():
+    plane = Region(0, 0, 1000, 1000)
+    assert refining_region(plane, (430, 430, 530, 530), (1000, 1000), 1024) == plane
 
 
 def test_a_slow_network_sees_a_click_once():

@@ -28,7 +28,7 @@ class Stage:
     warm_up
         Steps until the full learning rate.
     corrections
-        Chances of no, one and two corrections after the first prompt.
+        Chances of no, one, two, ... corrections after the first prompt.
     """
 
     name: str
@@ -41,8 +41,10 @@ class Stage:
     stacks: Sampling | None = None
     stack_every: int = 0
     warm_up: int = 200
-    corrections: tuple[float, float, float] = (0.7, 0.2, 0.1)
+    corrections: tuple[float, ...] = (0.7, 0.2, 0.1)
 
+
+MANY = (0.55, 0.2, 0.1, 0.1, 0.05)
 
 STAGES = (
     Stage(
@@ -68,12 +70,12 @@ STAGES = (
     ),
     Stage(
         "long", 6500, Sampling(256, images=4, objects=6, whole=0.15),
-        rate=3e-4, last_rate=2e-5, auxiliary=0.2, balance=0.1,
+        rate=3e-4, last_rate=2e-5, auxiliary=0.2, balance=0.1, corrections=MANY,
         stacks=Sampling(256, images=2, objects=4, planes=4, whole=0.2), stack_every=3,
     ),
     Stage(
         "long-stacks", 400, Sampling(256, images=4, objects=6, whole=0.15),
-        rate=4e-5, last_rate=5e-6, auxiliary=0.1, balance=0.1,
+        rate=4e-5, last_rate=5e-6, auxiliary=0.1, balance=0.1, corrections=MANY,
         stacks=Sampling(256, images=2, objects=4, planes=8, whole=0.2), stack_every=2, warm_up=20,
     ),
 )  # fmt: skip

@@ -209,7 +209,7 @@ class Trainer:
         target: Tensor,
         name: str,
     ) -> tuple[Tensor, dict[str, float]]:
-        """Decode a first prompt and, mostly, one or two corrections of it."""
+        """Decode a first prompt and corrections of it."""
         points, labels = prompt
         mask = None
         if name == "box" and self.rng.random() < 0.12:
@@ -217,7 +217,7 @@ class Trainer:
             if self.rng.random() < 0.5:
                 points, labels = torch.zeros_like(points[:, :1]), -torch.ones_like(labels[:, :1])
         loss, figures = torch.zeros((), device=self.device), {}
-        for turn in range(1 + self.rng.choice(3, p=stage.corrections)):
+        for turn in range(1 + self.rng.choice(len(stage.corrections), p=stage.corrections)):
             with self._autocast():
                 decoded = decode(self.network, features, points, labels, mask)
             guide = self.supervision(target)

@@ -1,8 +1,7 @@
 """Candidate masks, and which of them answers best.
 
 A prompt that was looked at in several regions has answers at several scales. They compete by
-predicted IoU, less what speaks against the scale: a mask that is cut by its region's border, fills
-its region, or covers few network pixels.
+predicted IoU and by how sharply their outline is drawn, less what their region's border cuts off.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ __all__ = ["Candidate", "Prediction", "distinct", "rank"]
 SAME_OBJECT = 0.8
 """Two candidates that overlap by more than this IoU are one answer."""
 
-BORDER_PENALTY = 1.0
+STABILITY_WEIGHT = 0.3
+"""Weight of a mask's stability beside its predicted IoU; `benchmarks/scale_choice.py` compares."""
+
+STABILITY_OFFSET = 1.0
+"""Stability is the IoU of a mask with itself when the threshold moves by this logit."""
+
+BORDER_PENALTY = 0.5
 """Weight of the part of a mask's outline that is cut by its region's border."""
-
-FILL_LIMIT = 0.6
-"""Part of a region above which a mask is probably seen too close."""
-
-SMALLEST_SIDE = 14.0
-"""Network pixels across below which a mask is too coarse to trust its score."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +83,7 @@ class Prediction:
 def rank(
     logits: NDArray[np.float32], score: float, region: Region, plane_shape: tuple[int, int]
 ) -> float:
-    """Weigh a predicted IoU by how well its mask sits in its region.
+    """Weigh a predicted IoU by how clear its mask is and how well it sits in its region.
 
     Parameters
     ----------
@@ -100,20 +99,19 @@ def rank(
     Returns
     -------
     float
-        Comparable between the regions of one prompt; at most ``score``.
+        Comparable between the regions of one prompt.
     """
     mask = logits > 0
-    area = int(mask.sum())
-    if area == 0:
+    if not mask.any():
         return score - 2.0
-    height, width = mask.shape
-    side = 4 * math.sqrt(area)  # logits lie at a quarter of the network's input resolution
-    coarse = max(0.0, 1.0 - side / SMALLEST_SIDE)
-    if region.shape == plane_shape:
-        return score - coarse
-    fill = max(0.0, area / (height * width) - FILL_LIMIT)
     cut = BORDER_PENALTY * _cut(mask, region, plane_shape)
-    return float(score - coarse - fill - cut)
+    return score + STABILITY_WEIGHT * _stability(logits) - cut
+
+
+def _stability(logits: NDArray[np.float32]) -> float:
+    """Return the IoU of the masks at a higher and a lower threshold."""
+    larger = np.count_nonzero(logits > -STABILITY_OFFSET)
+    return np.count_nonzero(logits > STABILITY_OFFSET) / larger if larger else 0.0
 
 
 def _cut(mask: NDArray[np.bool_], region: Region, plane_shape: tuple[int, int]) -> float:
@@ -132,26 +130,10 @@ def _cut(mask: NDArray[np.bool_], region: Region, plane_shape: tuple[int, int]) 
 def _iou(one: Candidate, other: Candidate) -> float:
     """Return the IoU of two candidates in plane pixels."""
     first, second = one.mask(), other.mask()
-    top = max(one.region.row, other.region.row)
-    left = max(one.region.column, other.region.column)
-    bottom = min(one.region.row + one.region.height, other.region.row + other.region.height)
-    right = min(one.region.column + one.region.width, other.region.column + other.region.width)
-    shared = 0
-    if bottom > top and right > left:
-        window = np.s_[top:bottom, left:right]
-        shared = int((_view(first, one.region, window) & _view(second, other.region, window)).sum())
+    here, there = one.region.overlap(other.region)
+    shared = int((first[here] & second[there]).sum())
     union = int(first.sum()) + int(second.sum()) - shared
     return shared / union if union else 1.0
-
-
-def _view(
-    mask: NDArray[np.bool_], region: Region, window: tuple[slice, slice]
-) -> NDArray[np.bool_]:
-    rows, columns = window
-    return mask[
-        rows.start - region.row : rows.stop - region.row,
-        columns.start - region.column : columns.stop - region.column,
-    ]
 
 
 def distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:

@@ -7,6 +7,7 @@ several, their answers compete (`candidates.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,15 +15,21 @@ import numpy as np
 from napari_anysam.segmentation.candidates import Candidate, Prediction, distinct, rank
 from napari_anysam.segmentation.embeddings import EmbeddingCache
 from napari_anysam.segmentation.prompts import check_prompts
-from napari_anysam.segmentation.regions import Region, regions_for
+from napari_anysam.segmentation.regions import (
+    Region,
+    prompt_extent,
+    refining_region,
+    regions_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
 
     from napari_anysam.networks.protocol import Embedding, PromptableModel
-    from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.prompts import Box, Prompt
     from napari_anysam.segmentation.regions import RegionChoice
 
 __all__ = ["PlanePredictor", "segment"]
@@ -67,15 +74,16 @@ class PlanePredictor:
         prompt : Prompt
             In pixels of the plane.
         region : {"auto", "plane"} or Region
-            What to encode; "auto" keeps the region of ``previous`` where the prompt still fits.
+            What to encode; "auto" keeps the region of ``previous`` where that still suits its mask.
         previous : Prediction, optional
             An earlier answer for the same object, whose first candidate is refined.
         cancelled : callable, optional
             Asked between encoder blocks; ``Cancelled`` is raised when it answers True.
         """
         refined = previous.best if previous is not None else None
-        if refined is not None and region == "auto" and _fits(prompt, refined.region):
-            region = refined.region
+        if refined is not None and region == "auto":
+            extent = _joint_extent(refined, prompt)
+            region = refining_region(refined.region, extent, plane_shape, self.model.image_size)
         answers = self.predict_many(
             read_plane,
             plane_key,
@@ -138,11 +146,7 @@ class PlanePredictor:
         plane_shape: tuple[int, int],
         refined: Candidate | None,
     ) -> list[list[_Scored]]:
-        previous = None
-        if refined is not None and refined.region == region:
-            import torch
-
-            previous = torch.from_numpy(refined.network_logits)[None, None]
+        previous = None if refined is None else _logits_in(refined, region)
         masks = self.model.decode(embedding, prompts, previous_logits=previous)
         logits = masks.logits.float().cpu().numpy()
         scores = masks.scores.float().cpu().numpy()
@@ -155,8 +159,14 @@ class PlanePredictor:
         ]
 
     def _candidates(self, found: Iterable[_Scored]) -> tuple[Candidate, ...]:
-        """Bring the answers to plane pixels, best first, without those that say the same."""
-        ranked = sorted(found, key=lambda answer: answer.rank, reverse=True)
+        """Bring the answers to plane pixels, best first, without those that say the same.
+
+        Answers of one region keep the network's own order.
+        """
+        found = list(found)
+        one_region = len({answer.region for answer in found}) == 1
+        key = attrgetter("score" if one_region else "rank")
+        ranked = sorted(found, key=key, reverse=True)
         return distinct(self._candidate(answer) for answer in ranked)
 
     def _candidate(self, answer: _Scored) -> Candidate:
@@ -265,9 +275,36 @@ def _localise(prompt: Prompt, region: Region) -> Prompt:
     return replace(prompt, points=points, polarity=polarity, box=box, mask=mask)
 
 
-def _fits(prompt: Prompt, region: Region) -> bool:
-    return all(region.contains(y, x) for y, x in prompt.points) and (
-        prompt.box is None or region.contains_box(prompt.box)
+def _joint_extent(refined: Candidate, prompt: Prompt) -> Box:
+    """Return the half-open box around a mask and the prompts that correct it."""
+    y0, x0, y1, x1 = prompt_extent(prompt)
+    rows, columns = (np.flatnonzero(refined.mask().any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return y0, x0, y1, x1
+    region = refined.region
+    return (
+        min(y0, region.row + int(rows[0])),
+        min(x0, region.column + int(columns[0])),
+        max(y1, region.row + int(rows[-1]) + 1),
+        max(x1, region.column + int(columns[-1]) + 1),
+    )
+
+
+def _logits_in(refined: Candidate, region: Region) -> Tensor:
+    """Return a candidate's logits in the network's frame of a region, (1, 1, h, w)."""
+    import torch
+
+    network_logits = torch.from_numpy(refined.network_logits)[None, None]
+    if region == refined.region:
+        return network_logits
+    window = np.full(region.shape, min(float(refined.logits.min()), 0.0), np.float32)
+    source, target = refined.region.overlap(region)
+    window[target] = refined.logits[source]
+    return torch.nn.functional.interpolate(
+        torch.from_numpy(window)[None, None],
+        network_logits.shape[-2:],
+        mode="bilinear",
+        antialias=True,
     )
 
 

@@ -1,7 +1,7 @@
 """Which part of a plane to encode for a prompt, and at which scale.
 
 A network sees a square of fixed size, so an object that is small in its plane must be encoded from
-a region around the prompt. A box tells the object's size, so one region of about twice the box
+a region around the prompt. A box tells the object's size, so one region a little larger than it
 serves. A click does not: regions of growing size around it are all tried, and the answers are
 compared (`interactive.py`). Regions snap to a grid of sizes and positions, so that neighbouring
 prompts share an embedding; they always lie inside the plane.
@@ -18,16 +18,33 @@ import numpy as np
 if TYPE_CHECKING:
     from napari_anysam.segmentation.prompts import Box, Prompt
 
-__all__ = ["Region", "RegionChoice", "box_region", "click_regions", "prompt_extent", "regions_for"]
+__all__ = [
+    "Region",
+    "RegionChoice",
+    "box_region",
+    "click_regions",
+    "prompt_extent",
+    "refining_region",
+    "regions_for",
+]
 
-MARGIN = 2.0
-"""A region's side over the longer side of the object's box."""
+MARGIN = 1.5
+"""A region's side over the longer side of the object's box, before it snaps to the grid."""
 
 LIGHT_IMAGE_SIZE = 512
 """Networks up to this input side encode in milliseconds and may try several regions for a click."""
 
-GRID_DIVISIONS = 4
+SMALLEST_PART = 32
+"""A network with a large input sees objects of at least this part of it without a zoom."""
+
+OTHER_SCALE = 1.6
+"""A correction moves to a new region if the old one is larger by more than this factor."""
+
+GRID_DIVISIONS = 8
 """Regions of one size start at multiples of this part of their side."""
+
+
+Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,6 +91,22 @@ class Region:
             and x1 <= self.column + self.width
         )
 
+    def overlap(self, other: Region) -> tuple[Window, Window]:
+        """Return what two regions share, as index expressions of this one and of the other."""
+        top, left = max(self.row, other.row), max(self.column, other.column)
+        bottom = max(top, min(self.row + self.height, other.row + other.height))
+        right = max(left, min(self.column + self.width, other.column + other.width))
+        return (
+            (
+                slice(top - self.row, bottom - self.row),
+                slice(left - self.column, right - self.column),
+            ),
+            (
+                slice(top - other.row, bottom - other.row),
+                slice(left - other.column, right - other.column),
+            ),
+        )
+
 
 RegionChoice = Literal["auto", "plane"] | Region
 
@@ -118,12 +151,38 @@ def prompt_extent(prompt: Prompt) -> Box:
 
 
 def box_region(extent: Box, plane_shape: tuple[int, int], image_size: int) -> Region:
-    """Return the region of about twice a box, or the plane where the box is large in it."""
+    """Return the region around a box; of a network with a large input the plane may do as well."""
     y0, x0, y1, x1 = extent
     side = max(y1 - y0, x1 - x0)
-    if side * image_size / max(plane_shape) >= _wanted_pixels(image_size):
+    light = image_size <= LIGHT_IMAGE_SIZE
+    if not light and side * image_size / max(plane_shape) >= image_size / SMALLEST_PART:
         return Region.whole(plane_shape)
     return _snapped(extent, max(MARGIN * side, _smallest_side(image_size)), plane_shape)
+
+
+def refining_region(
+    region: Region, extent: Box, plane_shape: tuple[int, int], image_size: int
+) -> Region:
+    """Return the region for a correction: the same one, unless another scale suits far better.
+
+    Parameters
+    ----------
+    region : Region
+        In which the mask was found that is corrected.
+    extent : (y0, x0, y1, x1)
+        Half-open box around that mask and all prompts.
+    plane_shape : (H, W)
+        Pixels of the plane.
+    image_size : int
+        Side of the network's square input; a new region is worth it for light networks only.
+    """
+    fits = region.contains_box(extent)
+    if fits and image_size > LIGHT_IMAGE_SIZE:
+        return region
+    wanted = box_region(extent, plane_shape, image_size)
+    if fits and max(region.shape) <= OTHER_SCALE * max(wanted.shape):
+        return region
+    return wanted
 
 
 def click_regions(extent: Box, plane_shape: tuple[int, int], image_size: int) -> tuple[Region, ...]:
@@ -147,11 +206,6 @@ def click_regions(extent: Box, plane_shape: tuple[int, int], image_size: int) ->
     if longest <= 4 * image_size or not regions:
         regions.append(Region.whole(plane_shape))
     return tuple(dict.fromkeys(regions))
-
-
-def _wanted_pixels(image_size: int) -> float:
-    """Return how many network pixels an object should cover before a zoom is not worth it."""
-    return 0.4 * image_size if image_size <= LIGHT_IMAGE_SIZE else image_size / 32
 
 
 def _smallest_side(image_size: int) -> int:
