@@ -387,8 +387,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1 if cuda else os.cpu_count())
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=16 if cuda else 1, help="scenes per step")
-    parser.add_argument("--image-shards", type=int, default=16)
-    parser.add_argument("--stack-shards", type=int, default=4)
+    parser.add_argument("--image-shards", type=int, default=36)
+    parser.add_argument("--stack-shards", type=int, default=9)
     parser.add_argument("--save-every", type=float, default=120, help="seconds")
     options = parser.parse_args()
     pool = options.run / "pool"
