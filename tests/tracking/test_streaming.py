@@ -230,7 +230,7 @@ def test_another_axis_and_an_rgb_stack(nano, moving_discs):
     prompts = [mask_of(labels, 1, 1)]
     expected = [result.labels for result in propagate(stack[:3], prompts, nano, contrast=(0, 255))]
     turned = propagate(np.moveaxis(stack[:3], 0, 2), prompts, nano, axis=2, contrast=(0, 255))
-    coloured = propagate(rgb, prompts, nano, channel_axis=1)
+    coloured = propagate(rgb, prompts, nano, channel_axis=1, contrast=(0, 255))
     for one, two, three in zip(expected, turned, coloured, strict=True):
         assert (one == two.labels).all()
         assert (one == three.labels).all()

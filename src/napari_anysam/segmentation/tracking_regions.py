@@ -1,7 +1,7 @@
 """The region in which an object is followed: how large, where, and when it moves.
 
 Like a camera that follows the object: of fixed size, moved by whole grid steps when the object
-comes near its border, widened when the object outgrows it. An object that is large in its plane is
+comes near its border, widened when the object outgrows it. An object that fills most of its plane is
 followed in the plane.
 """
 
@@ -22,16 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["following_region", "mask_extent", "moved_region"]
 
-MARGIN = 1.25
+MARGIN = 1.5
 """A region for following is wider by this factor than one for a single plane."""
 
-SMALLEST_EXTENT = 8
-"""Objects are taken for at least this part of the network's input: 32 pixels of 256, in a region of
+SMALLEST_EXTENT = 6
+"""Objects are taken for at least this part of the network's input: 43 pixels of 256, in a region of
 64. A closer view blows pixels up and loses the surroundings, by which an object is found again."""
 
-ENLARGED = 2
-"""A plane that the network's input shows at this scale or more is followed whole: its objects are
-large enough there, share one batch, and keep all their surroundings."""
+MOST_OF_PLANE = 0.7
+"""A region of more than this part of its plane is widened to the plane, which all objects share."""
 
 CLEARANCE = 0.25
 """Free space wanted around an object, as a part of its longer side."""
@@ -62,15 +61,13 @@ def following_region(
     others : iterable of Region
         Regions of other objects; the first one that suits is shared.
     """
-    if max(plane_shape) * ENLARGED <= image_size:
-        return Region.whole(plane_shape)
     y0, x0, y1, x1 = extent
     side = max(y1 - y0, x1 - x0)
     grow = (max(MARGIN * side, image_size / SMALLEST_EXTENT) - side) / 2
     wide = (y0 - grow, x0 - grow, y1 + grow, x1 + grow)
     own = box_region(wide, plane_shape, image_size)
-    if own.shape == plane_shape:
-        return own
+    if own.height * own.width > MOST_OF_PLANE * plane_shape[0] * plane_shape[1]:
+        return Region.whole(plane_shape)
     suitable = (other for other in others if _suits(other, extent, plane_shape))
     return next(suitable, own)
 
