@@ -221,5 +221,5 @@ def test_the_packaged_weights_load_and_say_what_they_are(recipe: Recipe) -> None
     with safe_open(recipe.network.WEIGHTS, "pt") as file:
         metadata = file.metadata()
     assert metadata["name"] == "anysam-nano"
-    assert metadata["version"] == "1"
+    assert metadata["version"] == recipe.network.VERSION
     assert metadata["licence"] == "BSD-3-Clause"

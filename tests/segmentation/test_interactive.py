@@ -71,7 +71,7 @@ def test_coins(nano, coins, prompt, least):
 def test_a_negative_click_leaves_a_part_out(nano):
     shape = (200, 200)
     left, right = disc(shape, (100, 70), 30), disc(shape, (100, 130), 30)
-    image = np.where(left | right, 180, 40).astype(np.uint8)
+    image = np.where(left, 220, np.where(right, 120, 40)).astype(np.uint8)
     both = anysam.Prompt(1, points=[(100, 70), (100, 130)])
     one = anysam.Prompt(1, points=[(100, 70), (100, 130)], polarity=[True, False])
     with_both = anysam.segment(image, [both], model=nano) == 1

@@ -1,8 +1,8 @@
 """The region in which an object is followed: how large, where, and when it moves.
 
 Like a camera that follows the object: of fixed size, moved by whole grid steps when the object
-comes near its border, widened when the object outgrows it. An object that fills most of its plane is
-followed in the plane.
+comes near its border, widened when the object outgrows it. An object that fills most of its plane
+is followed in the plane.
 """
 
 from __future__ import annotations
