@@ -56,12 +56,16 @@ class Batch(NamedTuple):
         A random pixel of each object on its first plane as (x, y), (N, 2).
     boxes
         Bounding box on the first plane as (x0, y0, x1, y1), half-open, (N, 4).
+    outside
+        What the region's border cuts off the object on its first plane, in cells of 4 x 4 pixels,
+        (N,).
     """
 
     images: Tensor
     targets: Tensor
     clicks: Tensor
     boxes: Tensor
+    outside: Tensor
 
 
 class _Region(NamedTuple):
@@ -74,19 +78,19 @@ class _Region(NamedTuple):
 def make_batch(rng: np.random.Generator, pool: Pool, sampling: Sampling) -> Batch:
     """Draw scenes, cut regions, choose objects."""
     samples = [_sample(rng, pool, sampling) for _ in range(sampling.images)]
-    images, targets, clicks, boxes = (torch.cat(parts) for parts in zip(*samples, strict=True))
-    return Batch(normalise(images), targets, clicks, boxes)
+    images, *others = (torch.cat(parts) for parts in zip(*samples, strict=True))
+    return Batch(normalise(images), *others)
 
 
 def _sample(
     rng: np.random.Generator, pool: Pool, sampling: Sampling
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """Try scenes until one shows a large enough object."""
     while True:
         images, labels = pool.draw(rng)
         if sampling.planes > 1:
             images, labels = play(rng, images, labels, sampling.planes)
-            images, labels = erase(rng, images, labels, 0.15)
+            images, labels = erase(rng, images, labels, 0.25)
         images, labels = _turn(rng, images, labels)
         regions = _regions(rng, labels, sampling)
         visible = _resize_labels(labels, regions, sampling.size)
@@ -100,6 +104,7 @@ def _sample(
         _targets(visible, chosen),
         torch.tensor(np.array(clicks), dtype=torch.float32),
         torch.tensor(np.array(boxes), dtype=torch.float32),
+        _outside(labels[0], regions[0], sampling.size)[chosen],
     )
 
 
@@ -125,7 +130,7 @@ def _region(rng: np.random.Generator, labels: Planes, sampling: Sampling) -> _Re
     if rng.random() < 0.5:
         side = extent * np.exp(rng.normal(np.log(1.5), 0.22))
     else:
-        side = extent * np.exp(rng.uniform(np.log(1.1), np.log(8)))
+        side = extent * np.exp(rng.uniform(np.log(0.6), np.log(8)))
     sides = np.clip(side * np.exp(rng.normal(0, 0.08, 2)), 20, (height, width)).astype(int)
     corner = centre - sides / 2 + rng.uniform(-0.15, 0.15, 2) * sides
     top, left = np.clip(corner, 0, (height - sides[0], width - sides[1])).astype(int)
@@ -154,6 +159,15 @@ def _resize_labels(labels: Planes, regions: list[_Region], size: int) -> Planes:
             for plane, (top, left, height, width) in zip(labels, regions, strict=True)
         ]
     )
+
+
+def _outside(labels: Planes, region: _Region, size: int) -> Tensor:
+    """Area of every label that the region leaves out, in cells of the network's input."""
+    top, left, height, width = region
+    inside = labels[top : top + height, left : left + width]
+    whole, seen = (np.bincount(part.ravel(), minlength=256) for part in (labels, inside))
+    cells = (whole - seen) * (size / 4) ** 2 / (height * width)
+    return torch.from_numpy(cells.astype(np.float32))
 
 
 def _resize_images(images: Planes, regions: list[_Region], size: int) -> Tensor:

@@ -54,16 +54,27 @@ def mask_loss(logits: Tensor, target: Tensor, balance: float) -> Tensor:
     return balanced_cross_entropy(logits, target, balance) + dice(logits, target)
 
 
-def intersection_over_union(logits: Tensor, target: Tensor) -> Tensor:
-    """IoU of the thresholded masks, one value per mask."""
+def intersection_over_union(logits: Tensor, target: Tensor, outside: Tensor | None = None) -> Tensor:
+    """IoU of the thresholded masks, one value per mask.
+
+    Parameters
+    ----------
+    logits, target
+        (N, M, H, W) and (N, 1, H, W).
+    outside
+        Area of each object beyond the region, (N,) in cells; None if all of it lies inside.
+    """
     mask, truth = logits > 0, target > 0.5
     union = (mask | truth).sum((-2, -1)).clamp(min=1)
+    if outside is not None:
+        union = union + outside[:, None]
     return (mask & truth).sum((-2, -1)) / union
 
 
 def candidates_loss(
-    logits: Tensor, iou: Tensor, target: Tensor, balance: float, weight: Tensor | None = None
-) -> Tensor:
+    logits: Tensor, iou: Tensor, target: Tensor, balance: float,
+    *, weight: Tensor | None = None, outside: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Train the single-mask token, the best of the others, and the predicted IoU of all.
 
     Parameters
@@ -78,6 +89,9 @@ def candidates_loss(
         See `balanced_cross_entropy`.
     weight
         (N,), 0 for rows that do not count; None for all alike.
+    outside
+        See `intersection_over_union`: a mask that the region cuts off shall be predicted to be
+        incomplete, so that regions of different size compete fairly for a click.
 
     Returns
     -------
@@ -85,7 +99,7 @@ def candidates_loss(
         The mean over rows.
     """
     masks = mask_loss(logits, target, balance)
-    true_iou = intersection_over_union(logits.detach(), target)
+    true_iou = intersection_over_union(logits.detach(), target, outside)
     agreement = functional.mse_loss(iou, true_iou, reduction="none").mean(1)
     several = masks[:, -3:].min(1).values if masks.shape[1] >= 3 else 0.0
     single = masks[:, 0] if masks.shape[1] != 3 else 0.0

@@ -78,4 +78,9 @@ STAGES = (
         rate=4e-5, last_rate=5e-6, auxiliary=0.1, balance=0.1, corrections=MANY,
         stacks=Sampling(256, images=2, objects=4, planes=8, whole=0.2), stack_every=2, warm_up=20,
     ),
+    Stage(
+        "again", 4600, Sampling(256, images=4, objects=6, whole=0.15),
+        rate=2.5e-4, last_rate=5e-6, auxiliary=0.1, balance=0.1, corrections=MANY,
+        stacks=Sampling(256, images=2, objects=4, planes=6, whole=0.2), stack_every=3, warm_up=50,
+    ),
 )  # fmt: skip

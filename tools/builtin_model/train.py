@@ -196,7 +196,8 @@ class Trainer:
             points = click_prompt(clicks) if name == "click" else box_prompt(batch.boxes)
             prompt = points[0][rows], points[1][rows]
             chosen = features.select(index[rows])
-            part, iou = self._interact(stage, chosen, prompt, target[rows], name)
+            truth = target[rows], batch.outside[rows]
+            part, iou = self._interact(stage, chosen, prompt, truth, name)
             loss = loss + part
             figures |= iou
         return figures | self._learn(loss)
@@ -206,11 +207,11 @@ class Trainer:
         stage: Stage,
         features: Features,
         prompt: tuple[Tensor, Tensor],
-        target: Tensor,
+        truth: tuple[Tensor, Tensor],
         name: str,
     ) -> tuple[Tensor, dict[str, float]]:
         """Decode a first prompt and corrections of it."""
-        points, labels = prompt
+        (points, labels), (target, outside) = prompt, truth
         mask = None
         if name == "box" and self.rng.random() < 0.12:
             mask, name = rough_mask(target), "mask"
@@ -222,7 +223,9 @@ class Trainer:
                 decoded = decode(self.network, features, points, labels, mask)
             guide = self.supervision(target)
             loss = loss + stage.auxiliary * guide
-            loss = loss + candidates_loss(decoded.logits, decoded.iou, target, stage.balance)
+            loss = loss + candidates_loss(
+                decoded.logits, decoded.iou, target, stage.balance, outside=outside
+            )
             figures[f"guide{turn}"] = float(guide.detach())
             present = torch.ones_like(decoded.object_score)
             loss = loss + 0.05 * functional.binary_cross_entropy_with_logits(
@@ -243,8 +246,8 @@ class Trainer:
         anchors, course = self._anchors(batch, steps), self._course(steps)
         with self._autocast():
             results = propagate(self.network, batch.images, index, anchors, course, steps)
-        loss = presence_loss(results, batch.targets)
-        figures = {"presence": float(loss.detach())}
+        presence = presence_loss(results, batch.targets)
+        loss, figures = 2 * presence, {"presence": float(presence.detach())}
         for plane, result in enumerate(results):
             if plane == 0 and anchors[0].mask is not None:
                 continue
@@ -332,7 +335,7 @@ def _plane_loss(result: PlaneResult, target: Tensor, balance: float) -> tuple[Te
     present = target.flatten(1).sum(1) > 1.0
     weight = (present & (result.object_score[:, 0] > 0)).float()
     logits = result.logits.float()
-    loss = candidates_loss(logits, result.iou.float(), target, balance, weight)
+    loss = candidates_loss(logits, result.iou.float(), target, balance, weight=weight)
     best = result.iou.argmax(1)
     shown = logits[torch.arange(len(logits), device=logits.device), best][:, None]
     iou = intersection_over_union(shown, target)[:, 0][present]

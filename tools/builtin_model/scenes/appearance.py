@@ -187,9 +187,8 @@ def phase(rng: np.random.Generator, layout: Layout) -> Field:
     depth = _depth(labels)
     line = np.exp(-((depth - rng.uniform(0, 1.5)) ** 2) / rng.uniform(1, 5))
     image += rng.uniform(-0.3, 0.35) * line
-    if rng.random() < 0.4:
-        nucleus = np.clip(depth / (depth.max() + 1e-6) - 0.5, 0, None)
-        image += rng.uniform(-0.6, 0.6) * nucleus
+    if rng.random() < 0.5:
+        image += _nuclei(rng, labels, _centrality(labels, depth))
     return _blur(image.astype(np.float32), rng.uniform(0.3, 1.3))
 
 
@@ -207,13 +206,35 @@ def outlined(rng: np.random.Generator, layout: Layout) -> Field:
     spots = smooth_noise(rng, labels.shape, rng.uniform(1.5, 5))
     spots = np.where(np.abs(spots) > rng.uniform(0.5, 1.6), spots, 0)
     busy = np.abs(_per_object(rng, labels, rng.uniform(0.0, 0.12), 0.05))
-    image = image + inside * busy[labels] * spots
+    centre = _centrality(labels, depth)
+    crowded = 1 + rng.uniform(0, 2) * (centre - 0.5) if rng.random() < 0.5 else 1
+    image = image + inside * busy[labels] * spots * crowded
+    if rng.random() < 0.5:
+        image = image + _nuclei(rng, labels, centre)
     shade = _per_object(rng, labels, rng.uniform(-0.06, 0.06), rng.uniform(0.0, 0.06))
     image = image + inside * shade[labels]
     debris = smooth_noise(rng, labels.shape, rng.uniform(2, 6)) > rng.uniform(2.2, 3.5)
     image = image + rng.uniform(-0.3, 0.3) * debris
     image = image + rng.uniform(0, 0.03) * smooth_noise(rng, labels.shape, rng.uniform(1.5, 30))
     return 0.5 + _blur(image.astype(np.float32), rng.uniform(0.3, 1.2))
+
+
+def _centrality(labels: Labels, depth: Field) -> Field:
+    """Return 0 at the outline of every object, rising to 1 at its innermost pixel."""
+    innermost = ndimage.maximum(depth, labels, np.arange(int(labels.max()) + 1))
+    return np.where(labels > 0, depth / np.maximum(np.atleast_1d(innermost), 1.0)[labels], 0)
+
+
+def _nuclei(rng: np.random.Generator, labels: Labels, centre: Field) -> Field:
+    """Draw what lies in the middle of cells and is not their outline: a nucleus with nucleoli."""
+    border = rng.uniform(0.35, 0.8)
+    inner = centre > border
+    edge = np.exp(-(((centre - border) / rng.uniform(0.03, 0.15)) ** 2))
+    spots = smooth_noise(rng, labels.shape, rng.uniform(3, 8)) > rng.uniform(1.2, 2.2)
+    field = rng.uniform(-0.15, 0.15) * edge + rng.uniform(-0.12, 0.12) * inner
+    field = field + rng.uniform(-0.3, 0.3) * (spots & inner)
+    shows = rng.uniform(size=int(labels.max()) + 1) < rng.uniform(0.3, 1.2)
+    return field * shows[labels]
 
 
 def _nearest_label(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
