@@ -1,9 +1,13 @@
+import argparse
+import collections
 import io
 import os
 import pickle
 import struct
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -131,6 +135,59 @@ class TestHostile:
         torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), buffer)
         file.write_bytes(buffer.getvalue())
         assert "TorchScript program" in refusal(file)
+
+
+class TestBookkeeping:
+    """What fine-tuning scripts save beside the weights is left out, and never built."""
+
+    @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+    def test_a_pickled_optimiser(self, file, zipped):
+        parameter = torch.nn.Parameter(torch.ones(3))
+        optimiser = torch.optim.Adam([parameter])
+        parameter.sum().backward()
+        optimiser.step()
+        content = {"model": STATE, "optimizer": optimiser}
+        torch.save(content, file, _use_new_zipfile_serialization=zipped)
+        same(read_checkpoint(file).tensors)
+
+    @pytest.mark.parametrize(
+        "extra",
+        [
+            np.float64(0.93),
+            np.arange(3),
+            argparse.Namespace(lr=0.1),
+            Path("runs/1"),
+            collections.defaultdict(dict, {"a": {}}),
+            {"parameter": torch.nn.Parameter(torch.ones(2))},
+        ],
+        ids=lambda extra: type(extra).__name__,
+    )
+    @pytest.mark.parametrize("protocol", range(2, 6))
+    def test_other_objects(self, file, extra, protocol):
+        torch.save({"model": STATE, "extra": extra}, file, pickle_protocol=protocol)
+        same(read_checkpoint(file).tensors)
+
+    def test_parameters_as_values(self, file):
+        torch.save({name: torch.nn.Parameter(value) for name, value in STATE.items()}, file)
+        same(read_checkpoint(file).tensors)
+
+    @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+    def test_code_beside_an_optimiser_is_still_refused(self, file, tmp_path, zipped):
+        mark = tmp_path / "mark"
+        optimiser = torch.optim.Adam([torch.nn.Parameter(torch.ones(3))])
+        content = {"model": STATE, "optimizer": optimiser, "extra": Evil(mark)}
+        torch.save(content, file, _use_new_zipfile_serialization=zipped)
+        assert "could run foreign code" in refusal(file)
+        assert not mark.exists()
+
+    @pytest.mark.parametrize("name", [b"torch.optim\nSGD\n", b"torch._utils\n_rebuild_tensor_v2\n"])
+    def test_what_may_be_looked_up_cannot_be_changed(self, file, name):
+        """A pickle's BUILD sets attributes of whatever lies on the stack, classes too."""
+        set_evil_to_1 = b"N}X\x04\x00\x00\x00evilI1\ns\x86b"
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("archive/data.pkl", b"\x80\x02c" + name + set_evil_to_1 + b".")
+            archive.writestr("archive/version", "3\n")
+        refusal(file)
 
 
 def _touch(mark):

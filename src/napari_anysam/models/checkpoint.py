@@ -1,8 +1,9 @@
 """Reading checkpoint files as data: nothing in a file is ever executed.
 
 PyTorch files (zip and legacy) go through ``torch.load(weights_only=True)``, whose unpickler builds
-tensors and plain containers only; safetensors files hold no code at all. Which of them a file is
-is told by its first bytes.
+tensors and plain containers only, or else through the one of ``models/restricted_pickle.py``, which
+leaves out the bookkeeping of a training run. safetensors files hold no code at all. Which of them a
+file is is told by its first bytes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.errors import CheckpointError, ModelNotFoundError
+from napari_anysam.models.restricted_pickle import restricted_pickle
 
 if TYPE_CHECKING:
     import os
@@ -143,8 +145,6 @@ def _is_text(start: bytes) -> bool:
 
 
 def _read_zip(path: Path) -> Any:
-    import torch
-
     if not zipfile.is_zipfile(path):  # the directory at its end is missing
         raise _truncated(path)
     with zipfile.ZipFile(path) as archive:
@@ -153,15 +153,30 @@ def _read_zip(path: Path) -> Any:
                 f"{path} is a TorchScript program and not a checkpoint, and is not run; "
                 "choose the file with the weights alone."
             )
-    return _guarded(
-        path, lambda: torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    )
+    return _read_pickle(path, mmap=True)
 
 
 def _read_legacy(path: Path) -> Any:
+    return _read_pickle(path, mmap=False)
+
+
+def _read_pickle(path: Path, *, mmap: bool) -> Any:
+    """Read tensors alone; if there is more, read it again and leave bookkeeping out."""
     import torch
 
-    return _guarded(path, lambda: torch.load(path, map_location="cpu", weights_only=True))
+    def load() -> Any:
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        except pickle.UnpicklingError:
+            return torch.load(
+                path,
+                map_location="cpu",
+                weights_only=False,  # the pickle module decides instead
+                mmap=mmap,
+                pickle_module=restricted_pickle,
+            )
+
+    return _guarded(path, load)
 
 
 def _read_safetensors(path: Path) -> Any:
@@ -202,7 +217,8 @@ def _unpickling_error(path: Path, error: pickle.UnpicklingError) -> CheckpointEr
     words = str(error)
     # torch/_weights_only_unpickler.py names what it refused in these two ways.
     found = re.search(r"(?:GLOBAL|global|function|class) `?([\w.]+\.[\w.]+)`?", words)
-    if found or ("Unsupported" in words and "operand" not in words.lower()):
+    changes = "tries to change" in words  # models/restricted_pickle.py
+    if found or changes or ("Unsupported" in words and "operand" not in words.lower()):
         name = f" ({found[1]})" if found else ""
         return CheckpointError(
             f"{path} was refused: it holds Python objects{name} and not only tensors, and opening "
