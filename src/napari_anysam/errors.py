@@ -10,9 +10,11 @@ __all__ = [
     "Cancelled",
     "CapabilityError",
     "CheckpointError",
+    "DownloadError",
     "ImageError",
     "ModelNotFoundError",
     "PromptError",
+    "SettingsError",
     "UnknownArchitectureError",
 ]
 
@@ -27,6 +29,14 @@ class ModelNotFoundError(AnySAMError):
 
 class CheckpointError(AnySAMError):
     """A file that cannot be read as a checkpoint, or whose tensors do not fit the network."""
+
+
+class DownloadError(AnySAMError):
+    """A model's file that could not be fetched; what has arrived is kept where it can be used."""
+
+
+class SettingsError(AnySAMError):
+    """A settings file or an environment variable that cannot be understood."""
 
 
 class UnknownArchitectureError(CheckpointError):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,42 @@ def test_environment_variables_move_the_folders(monkeypatch):
     monkeypatch.setenv("ANYSAM_MODELS", "/somewhere/models")
     monkeypatch.setenv("ANYSAM_CONFIG", "/somewhere/config")
     assert default_store() == ModelStore(Path("/somewhere/models"), Path("/somewhere/config"))
+
+
+def test_a_site_shares_a_folder_that_comes_after_the_users_own(store, tmp_path):
+    spec = find_model("sam2.1-tiny")
+    site = ModelStore(store.models_folder, store.config_folder, tmp_path / "site")
+    for folder in (tmp_path / "site", store.models_folder):
+        folder.mkdir()
+        (folder / spec.file).write_bytes(b"weights")
+        assert site.find(spec) == folder / spec.file
+
+
+def test_the_cache_of_the_hub_is_looked_at(store, tmp_path, monkeypatch):
+    spec = replace(
+        find_model("sam2.1-tiny"), urls=("https://huggingface.co/a/b/resolve/main/folder/c.pt",)
+    )
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    snapshot = tmp_path / "hub" / "models--a--b" / "snapshots" / "123" / "folder"
+    snapshot.mkdir(parents=True)
+    (snapshot / "c.pt").write_bytes(b"weights")
+    (tmp_path / "hub" / "models--a--b" / "refs").mkdir()
+    (tmp_path / "hub" / "models--a--b" / "refs" / "main").write_text("123")
+    assert store.find(spec) == snapshot / "c.pt"
+
+
+def test_only_models_of_the_users_own_folder_are_deleted(store, tmp_path):
+    spec = find_model("sam2.1-tiny")
+    site = ModelStore(store.models_folder, store.config_folder, tmp_path / "site")
+    for folder in (tmp_path / "site", store.models_folder):
+        folder.mkdir()
+        (folder / spec.file).write_bytes(b"weights")
+    site.delete(spec)
+    with pytest.raises(ModelNotFoundError, match="site"):
+        site.delete(spec)
+    assert (tmp_path / "site" / spec.file).exists()
+    with pytest.raises(ModelNotFoundError):
+        site.delete(find_model("anysam-nano"))
 
 
 def test_without_them_the_folders_are_the_users_own(monkeypatch):

@@ -45,7 +45,9 @@ class ModelSpec:
     file : str
         Name of the official file.
     urls : tuple of str
-        Where to get it: the official address first, mirrors after it.
+        Where to download it: the official address first, mirrors after it.
+    page : str
+        Where a person gets it if there is no direct address.
     size_bytes : int or None
         Length of the official file.
     sha256 : str or None
@@ -84,6 +86,7 @@ class ModelSpec:
     good_for: tuple[str, ...]
     aliases: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
+    page: str = ""
     size_bytes: int | None = None
     sha256: str | None = None
     sha256_trust: str = ""

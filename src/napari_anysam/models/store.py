@@ -1,36 +1,38 @@
 """Where weights lie on this computer, and which models are there.
 
-Nothing is downloaded here yet: a model that is not on disk is named with the address to get it
-from and the folder to put it into.
+A model is looked for in the package, in the user's folder of models, in a folder that a site
+shares, and in the cache of Hugging Face's hub, in that order. ``models/download.py`` fetches.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
+from filelock import FileLock
 
 from napari_anysam.errors import AnySAMError, ModelNotFoundError
+from napari_anysam.models.checkpoint import file_sha256
+from napari_anysam.settings import config_folder, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_anysam.models.catalogue import ModelSpec
 
-__all__ = ["CONFIG_VARIABLE", "MODELS_VARIABLE", "ModelStore", "default_store"]
+__all__ = ["ModelStore", "builtin_folder", "default_store"]
 
-MODELS_VARIABLE = "ANYSAM_MODELS"
-CONFIG_VARIABLE = "ANYSAM_CONFIG"
-
-_APPLICATION = "napari-anysam"
 _REGISTER = "local_models.json"
+_DOWNLOADS = "downloads.json"
+_HUB_ADDRESS = re.compile(r"https://huggingface\.co/([^/]+/[^/]+)/resolve/([^/]+)/([^?]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,22 @@ class ModelStore:
         Catalogue models lie here under their official file names. It need not exist.
     config_folder : Path
         The list of added files lies here. It need not exist.
+    site_folder : Path, optional
+        Models that a site shares; nothing is written here.
     """
 
     models_folder: Path
     config_folder: Path
+    site_folder: Path | None = None
 
     def find(self, spec: ModelSpec) -> Path | None:
         """Return where a catalogue model lies, or None if it is not on disk."""
-        path = builtin_folder() / spec.file if spec.builtin else self.models_folder / spec.file
-        return path if path.is_file() else None
+        if spec.builtin:
+            path = builtin_folder() / spec.file
+            return path if path.is_file() else None
+        folders = [self.models_folder, *([] if self.site_folder is None else [self.site_folder])]
+        paths = (folder / spec.file for folder in folders)
+        return next((path for path in paths if path.is_file()), None) or _in_hub_cache(spec)
 
     def locate(self, spec: ModelSpec) -> Path:
         """Return where a catalogue model lies.
@@ -73,10 +82,52 @@ class ModelStore:
                 f"The weights of {spec.name} ({spec.file}) are missing from this installation; "
                 "install napari-anysam again."
             )
+        if not spec.urls:
+            return (
+                f"{spec.title} is not on this computer and has no direct address; get {spec.file} "
+                f"from {spec.page} and put it into {self.models_folder}."
+            )
         return (
-            f"{spec.title} is not on this computer; download {spec.urls[0]} and put it into "
-            f"{self.models_folder}, or load the file by its path."
+            f"{spec.title} is not on this computer; download it in the Model manager or with "
+            f"'anysam models download {spec.name}', or put {spec.file} ({spec.urls[0]}) into "
+            f"{self.models_folder}."
         )
+
+    def can_delete(self, spec: ModelSpec) -> bool:
+        """Tell whether its file lies in the user's own folder of models."""
+        return not spec.builtin and (self.models_folder / spec.file).is_file()
+
+    def delete(self, spec: ModelSpec) -> None:
+        """Delete a downloaded model from the user's own folder; models elsewhere are left alone.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If it is not in that folder; the message says where it is.
+        """
+        path = self.find(spec)
+        if not self.can_delete(spec):
+            where = "is not on this computer" if path is None else f"lies in {path.parent}"
+            raise ModelNotFoundError(
+                f"{spec.title} {where}; only models in {self.models_folder} can be deleted here."
+            )
+        (self.models_folder / spec.file).unlink()
+
+    def record_download(self, spec: ModelSpec, url: str) -> None:
+        """Remember where a file came from, and the hash of one whose hash nobody published."""
+        path = self.models_folder / spec.file
+        entry = {
+            "url": url,
+            "sha256": spec.sha256 or file_sha256(path),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        with FileLock(f"{self._downloads}.lock"):
+            self._write_json(self._downloads, self._read_downloads() | {spec.file: entry})
+
+    def recorded_sha256(self, spec: ModelSpec) -> str | None:
+        """Return the hash that the file had when it was downloaded, if it was."""
+        entry = self._read_downloads().get(spec.file)
+        return None if entry is None else str(entry["sha256"])
 
     def added(self) -> tuple[Path, ...]:
         """Return the files that the user added, in that order, whether or not they still exist.
@@ -115,21 +166,46 @@ class ModelStore:
     def _register(self) -> Path:
         return self.config_folder / _REGISTER
 
+    @property
+    def _downloads(self) -> Path:
+        return self.models_folder / _DOWNLOADS
+
+    def _read_downloads(self) -> dict[str, dict[str, str]]:
+        try:
+            content = json.loads(self._downloads.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError:  # provenance only: a damaged record must not stand in a download's way
+            return {}
+        return content if isinstance(content, dict) else {}
+
     def _write(self, paths: tuple[Path, ...]) -> None:
-        self.config_folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"files": [str(path) for path in paths]}, indent=2)
-        with _replacing(self._register) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+        self._write_json(self._register, {"files": [str(path) for path in paths]})
+
+    def _write_json(self, path: Path, content: object) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _replacing(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def default_store() -> ModelStore:
-    """Return the store of this user; ANYSAM_MODELS and ANYSAM_CONFIG move its two folders."""
-    models = os.environ.get(MODELS_VARIABLE)
-    config = os.environ.get(CONFIG_VARIABLE)
-    return ModelStore(
-        Path(models) if models else platformdirs.user_data_path(_APPLICATION, False) / "models",
-        Path(config) if config else platformdirs.user_config_path(_APPLICATION, False),
-    )
+    """Return the store of this user, where the settings say."""
+    settings = read_settings()
+    return ModelStore(settings.models, config_folder(), settings.site_models)
+
+
+def _in_hub_cache(spec: ModelSpec) -> Path | None:
+    """Return the file if a program on this computer has fetched it from Hugging Face's hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for url in spec.urls:
+        address = _HUB_ADDRESS.match(url)
+        if address is not None:
+            repository, revision, file = address.groups()
+            found = try_to_load_from_cache(repository, file, revision=revision)
+            if isinstance(found, str):
+                return Path(found)
+    return None
 
 
 def builtin_folder() -> Path:
