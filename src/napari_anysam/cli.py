@@ -1,4 +1,4 @@
-"""The command line: ``anysam segment`` and ``anysam propagate``.
+"""The command line: ``anysam segment``, ``propagate``, ``models`` and ``doctor``.
 
 Results go to files and their paths to stdout; progress and errors go to stderr. Torch is imported
 only when everything that can be checked without it has been checked.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam import __version__
+from napari_anysam.cli_models import add_models
 from napari_anysam.errors import AnySAMError, PromptError
 
 if TYPE_CHECKING:
@@ -62,7 +63,36 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands)
     _add_propagate(commands)
+    add_models(commands)
+    _add_doctor(commands)
     return parser
+
+
+def _add_doctor(commands: Any) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="tell what a support request needs",
+        description="Versions, devices and why they are chosen, folders and models.",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    import json
+
+    from napari_anysam.doctor import examine
+
+    report = examine()
+    if options.json:
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+        return
+    for title, content in report.items():
+        if not isinstance(content, dict):
+            sys.stdout.write(f"{title}: {content}\n")
+            continue
+        sys.stdout.write(f"{title}:\n")
+        sys.stdout.writelines(f"  {name}: {value}\n" for name, value in content.items())
 
 
 def _add_segment(commands: Any) -> None:

@@ -11,8 +11,8 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from loopback import Serving, serve
 
+from loopback import Serving, serve
 from napari_anysam.errors import Cancelled, DownloadError
 from napari_anysam.models import transfer
 from napari_anysam.models.catalogue import ModelSpec

@@ -55,7 +55,10 @@ class ModelSpec:
     sha256_trust : str
         How far that hash is trusted; empty without a hash.
     licence : str
-        SPDX name of the licence of the weights.
+        Name of the licence of the weights, of SPDX where it has one.
+    restricted : bool
+        Whether the licence limits the use (not commercial, ...) and must be agreed to before the
+        download.
     parameters_millions : float
         Size of the network.
     image_size : int
@@ -87,6 +90,7 @@ class ModelSpec:
     aliases: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
     page: str = ""
+    restricted: bool = False
     size_bytes: int | None = None
     sha256: str | None = None
     sha256_trust: str = ""
@@ -155,6 +159,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "size_bytes": int,
     "tracking": bool,
     "builtin": bool,
+    "restricted": bool,
 }
 _LISTS = {"prompts", "good_for", "aliases", "urls"}
 

@@ -6,6 +6,7 @@ good at it: without hardware support, autocast to bfloat16 can be far slower tha
 
 from __future__ import annotations
 
+import shutil
 import time
 from functools import cache
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ __all__ = [
     "available_devices",
     "choose_device",
     "choose_precision",
+    "unused_graphics_card",
 ]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -99,6 +101,23 @@ def choose_precision(name: str, device: torch.device, parameters: int | None = N
     if device.type == "cpu" and _bf16_is_faster():
         return "bf16"
     return "fp32"
+
+
+def unused_graphics_card() -> str:
+    """Say how to use an NVIDIA card that this computer has and torch cannot use; else ""."""
+    import torch
+
+    if torch.cuda.is_available() or shutil.which("nvidia-smi") is None:
+        return ""
+    if torch.version.cuda is None:
+        return (
+            "This computer has an NVIDIA graphics card, but its torch is built without CUDA; "
+            "choose your system on https://pytorch.org/get-started and install torch as it says."
+        )
+    return (
+        f"This computer has an NVIDIA graphics card that torch (CUDA {torch.version.cuda}) cannot "
+        "use; run 'nvidia-smi' to see the driver, and update it."
+    )
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
