@@ -1,11 +1,18 @@
+import hashlib
+from dataclasses import replace
+
 import pytest
 from nano_files import write_nano
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QLineEdit, QPushButton, QRadioButton
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox, QPushButton, QRadioButton
 
+from loopback import Serving, serve
+from napari_anysam._napari import model_rows
 from napari_anysam._napari.active_model import active_model
+from napari_anysam._napari.downloads import downloads
 from napari_anysam._napari.model_manager import ModelManagerWidget
-from napari_anysam.models.catalogue import catalogue
+from napari_anysam.models.catalogue import catalogue, find_model
+from napari_anysam.models.download import downloaded_bytes
 from napari_anysam.models.store import default_store
 
 pytestmark = pytest.mark.gui
@@ -229,3 +236,99 @@ class TestInNapari:
         qtbot.waitUntil(lambda: active.busy)
         assert active.requested.name_or_path == "anysam-nano"
         active.wait()
+
+
+CONTENT = bytes(range(256)) * 2000
+
+
+@pytest.fixture
+def serving():
+    return Serving(CONTENT, seconds_per_piece=0.02)
+
+
+@pytest.fixture
+def downloadable(serving, monkeypatch):
+    """Let one model of the catalogue be served from loopback; it can be changed."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    with serve(serving) as address:
+
+        def change(**changes):
+            spec = replace(
+                find_model("sam-vit-b"),
+                urls=(f"{address}/small.pth",),
+                size_bytes=len(CONTENT),
+                sha256=hashlib.sha256(CONTENT).hexdigest(),
+                **changes,
+            )
+            known = tuple(spec if one.name == spec.name else one for one in catalogue())
+            monkeypatch.setattr(model_rows, "catalogue", lambda: known)
+            return spec
+
+        yield change
+        downloads().pause_all()
+
+
+def status(manager):
+    return manager.table.item(row_of(manager, "SAM ViT-B"), 1).text()
+
+
+def press(qtbot, button):
+    assert button.isEnabled()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+class TestDownloading:
+    def test_download_pause_continue_and_delete(self, qtbot, serving, downloadable, manager):
+        downloadable()
+        manager._refresh()
+        select_row(qtbot, manager, "SAM ViT-B")
+        press(qtbot, manager.download_button)
+        qtbot.waitUntil(lambda: "left" in status(manager), timeout=30_000)
+        assert manager.download_button.text() == "Pause"
+        press(qtbot, manager.download_button)
+        qtbot.waitUntil(lambda: "paused at" in status(manager), timeout=30_000)
+        assert manager.download_button.text() == "Continue"
+        serving.seconds_per_piece = 0
+        press(qtbot, manager.download_button)
+        qtbot.waitUntil(lambda: status(manager) == "on disk", timeout=30_000)
+        assert "Range" in serving.asked[-1]
+        assert radio_at(manager, row_of(manager, "SAM ViT-B")).isEnabled()
+        press(qtbot, manager.delete_button)
+        assert status(manager) == "not on disk"
+
+    def test_what_has_arrived_can_be_discarded(self, qtbot, downloadable, manager):
+        spec = downloadable()
+        manager._refresh()
+        select_row(qtbot, manager, "SAM ViT-B")
+        press(qtbot, manager.download_button)
+        qtbot.waitUntil(lambda: "left" in status(manager), timeout=30_000)
+        press(qtbot, manager.delete_button)
+        qtbot.waitUntil(lambda: status(manager) == "not on disk", timeout=30_000)
+        assert downloaded_bytes(spec, default_store()) == 0
+
+    def test_a_failure_is_told_in_the_dock(self, qtbot, serving, downloadable, manager):
+        serving.status = 404
+        downloadable()
+        manager._refresh()
+        select_row(qtbot, manager, "SAM ViT-B")
+        press(qtbot, manager.download_button)
+        qtbot.waitUntil(lambda: "404" in manager.error.text(), timeout=30_000)
+        assert manager.download_button.text() == "Download"
+
+    @pytest.mark.parametrize("answer", ["Yes", "No"])
+    def test_a_licence_that_limits_the_use_is_asked_for(
+        self, qtbot, serving, downloadable, manager, answer
+    ):
+        serving.seconds_per_piece = 0
+        downloadable(restricted=True, licence="Strict 1.0")
+        manager._refresh()
+        select_row(qtbot, manager, "SAM ViT-B")
+        press(qtbot, manager.download_button)
+        box = manager.findChild(QMessageBox)
+        assert "Strict 1.0" in box.text()
+        press(qtbot, box.button(getattr(QMessageBox.StandardButton, answer)))
+        if answer == "Yes":
+            qtbot.waitUntil(lambda: status(manager) == "on disk", timeout=30_000)
+        else:
+            assert serving.asked == []

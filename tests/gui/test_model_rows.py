@@ -35,10 +35,11 @@ def test_every_model_of_the_catalogue_has_a_row(store):
     assert [row.target for row in resolve_rows(store)] == [spec.name for spec in catalogue()]
 
 
-def test_a_model_that_is_not_on_disk_begins_with_how_to_get_it(store):
+def test_a_model_that_is_not_on_disk_ends_with_how_to_get_it(store):
     row = row_of(store, "sam-vit-b")
     assert (row.status, row.available) == ("not on disk", False)
-    assert row.details.startswith("SAM ViT-B is not on this computer; download https://")
+    assert row.details.startswith("Smallest of the original models")
+    assert "SAM ViT-B is not on this computer; download it in the Model manager" in row.details
 
 
 def test_a_model_in_the_folder_is_available_with_its_own_size(store):

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_anysam.models.catalogue import ModelSpec, catalogue
+from napari_anysam.models.download import downloaded_bytes
 
 if TYPE_CHECKING:
+    from napari_anysam.models.download import Progress
     from napari_anysam.models.store import ModelStore
 
-__all__ = ["COLUMNS", "ModelRow", "readable_size", "resolve_rows"]
+__all__ = ["COLUMNS", "ModelRow", "progress_words", "readable_size", "resolve_rows"]
 
 # The first two fit into a narrow dock.
 COLUMNS = ("Model", "Status", "Size", "Tracks", "Licence")
@@ -31,6 +33,12 @@ class ModelRow:
         Whether its weights are on this computer.
     details : str
         A paragraph for whoever selects the row; where its weights can be got, if they are missing.
+    spec : ModelSpec or None
+        Its entry in the catalogue; None for an added file.
+    unfinished : bool
+        Whether a download of it has begun and not ended.
+    deletable : bool
+        Whether its file lies in the user's own folder of models.
     """
 
     target: str | Path
@@ -41,6 +49,9 @@ class ModelRow:
     licence: str
     available: bool
     details: str
+    spec: ModelSpec | None = None
+    unfinished: bool = False
+    deletable: bool = False
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -72,8 +83,11 @@ def readable_size(count: int | None) -> str:
 
 def _catalogue_row(spec: ModelSpec, store: ModelStore) -> ModelRow:
     path = store.find(spec)
+    arrived = 0 if path is not None or spec.builtin else downloaded_bytes(spec, store)
     if path is None:
         status = "missing" if spec.builtin else "not on disk"
+        if arrived:
+            status = f"paused at {_share(arrived, spec.size_bytes)}"
     else:
         status = "built in" if spec.builtin else "on disk"
     return ModelRow(
@@ -84,8 +98,35 @@ def _catalogue_row(spec: ModelSpec, store: ModelStore) -> ModelRow:
         tracks="yes" if spec.tracking else "no",
         licence=spec.licence,
         available=path is not None,
-        details=_details(spec) if path is not None else f"{store.remedy(spec)} {_details(spec)}",
+        details=_details(spec) if path is not None else f"{_details(spec)} {store.remedy(spec)}",
+        spec=spec,
+        unfinished=arrived > 0,
+        deletable=store.can_delete(spec),
     )
+
+
+def progress_words(progress: Progress | None) -> str:
+    """Write how far a download is, how fast, and how long it will take."""
+    if progress is None:
+        return "waiting ..."
+    words = [_share(progress.done, progress.total)]
+    if progress.speed > 0:
+        words.append(f"{readable_size(int(progress.speed))}/s")
+    if progress.seconds_left is not None:
+        words.append(f"{_duration(progress.seconds_left)} left")
+    return ", ".join(words)
+
+
+def _share(done: int, total: int | None) -> str:
+    return readable_size(done) if not total else f"{100 * done // total} %"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def _details(spec: ModelSpec) -> str:
