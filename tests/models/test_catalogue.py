@@ -39,6 +39,17 @@ def test_holds_the_relatives_of_sam():
     assert set(names()) >= {"mobile-sam", "medsam-lite"}
 
 
+def test_the_models_of_micro_sam_have_the_names_that_its_users_know():
+    for kind in ("lm", "em_organelles"):
+        for size in ("vit_t", "vit_b", "vit_l"):
+            spec = find_model(f"{size}_{kind}")
+            assert spec.architecture.endswith(size)
+            assert spec.name.startswith("micro-sam-")
+    for size in ("vit_b", "vit_l", "vit_h"):
+        assert find_model(f"{size}_histopathology").architecture == f"sam/{size}"
+    assert find_model("vit_b_medical_imaging").architecture == "sam/vit_b"
+
+
 def test_no_two_models_share_a_file():
     files = [spec.file for spec in catalogue()]
     assert len(set(files)) == len(files)
