@@ -87,6 +87,26 @@ def narrow_tiny_vit(**changes):
     return tiny_vit(**sizes, out=32, **changes)
 
 
+def sam_hq_extras(early, width=256):
+    """What SysCV/sam-hq segment_anything/modeling/mask_decoder_hq.py adds to the mask decoder."""
+    fine = width // 8
+    found = {"hf_token.weight": (1, width)}
+    for layer, out in enumerate((width, width, fine)):
+        found |= _linear(f"hf_mlp.layers.{layer}", out, width)
+    for name, outer, middle in (
+        ("compress_vit_feat", early, width),
+        ("embedding_encoder", width, width // 4),
+    ):
+        found[f"{name}.0.weight"], found[f"{name}.0.bias"] = (outer, middle, 2, 2), (middle,)
+        found |= _affine(f"{name}.1", middle)
+        found[f"{name}.3.weight"], found[f"{name}.3.bias"] = (middle, fine, 2, 2), (fine,)
+    name, middle = "embedding_maskfeature", width // 4
+    found[f"{name}.0.weight"], found[f"{name}.0.bias"] = (middle, fine, 3, 3), (middle,)
+    found |= _affine(f"{name}.1", middle)
+    found[f"{name}.3.weight"], found[f"{name}.3.bias"] = (fine, middle, 3, 3), (fine,)
+    return {f"mask_decoder.{name}": shape for name, shape in found.items()}
+
+
 def neck(width, out):
     return {
         "neck.0.weight": (out, width, 1, 1),

@@ -56,6 +56,7 @@ def test_every_architecture_of_the_catalogue_can_be_found():
     known = {f"sam/vit_{size}" for size in "blh"} | {"anysam/nano"}
     known |= {f"sam{v}/{s}" for v in ("2", "2.1") for s in ("tiny", "small", "base-plus", "large")}
     known |= {"mobile_sam/vit_t", "medsam_lite/vit_t"}
+    known |= {f"sam_hq/vit_{size}" for size in ("tiny", "b", "l", "h")}
     assert {spec.architecture for spec in catalogue()} == known
 
 
@@ -80,7 +81,6 @@ def test_sam_without_its_blocks_is_incomplete():
 @pytest.mark.parametrize(
     ("family", "tensor"),
     [
-        ("SAM-HQ", "mask_decoder.hf_token.weight"),
         ("SAM-Med2D", "image_encoder.blocks.0.Adapter.norm.weight"),
         ("EdgeSAM", "image_encoder.fuse_stage2.weight"),
         ("EdgeTAM", "spatial_perceiver.latents"),

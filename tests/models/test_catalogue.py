@@ -37,6 +37,7 @@ def test_holds_the_shipped_model_and_the_official_sizes():
 
 def test_holds_the_relatives_of_sam():
     assert set(names()) >= {"mobile-sam", "medsam-lite"}
+    assert set(names()) >= {f"sam-hq-vit-{size}" for size in ("tiny", "b", "l", "h")}
 
 
 def test_the_models_of_micro_sam_have_the_names_that_its_users_know():

@@ -27,7 +27,7 @@ class Architecture:
     Parameters
     ----------
     version : str
-        "sam", "mobile_sam", "medsam_lite", "sam2", "sam2.1" or "anysam".
+        "sam", "sam_hq", "mobile_sam", "medsam_lite", "sam2", "sam2.1" or "anysam".
     size : str
         "vit_b", "tiny", "base-plus", "nano", ...
     """
@@ -62,7 +62,6 @@ _PATCH_OF_TINY_VIT = "image_encoder.patch_embed.seq.0.c.weight"
 
 # A tensor whose name matches marks a family that has SAM's names but another network.
 _RELATIVES = (
-    ("SAM-HQ", r"mask_decoder\.hf_token"),
     ("SAM-Med2D", r"image_encoder\.blocks\.\d+\.Adapter\."),
     ("EdgeSAM", r"image_encoder\.fuse_stage2\."),
     ("EdgeTAM", r"spatial_perceiver\."),
@@ -90,6 +89,8 @@ def identify(shapes: Shapes) -> Architecture:
         shapes
     ):
         return _identify_sam2(shapes)
+    if "mask_decoder.hf_token.weight" in shapes:
+        return _identify_sam_hq(shapes)
     if _PATCH_OF_TINY_VIT in shapes:
         return _identify_tiny_vit(shapes)
     if {"image_encoder.patch_embed.proj.weight", "mask_decoder.mask_tokens.weight"} <= set(shapes):
@@ -120,6 +121,12 @@ def _identify_sam(shapes: Shapes) -> Architecture:
         )
     # Every hyper-parameter can be read from the shapes, so other widths and depths load too.
     return Architecture("sam", _SAM_SIZES.get((width, depth), f"vit_{width}x{depth}"))
+
+
+def _identify_sam_hq(shapes: Shapes) -> Architecture:
+    if _PATCH_OF_TINY_VIT in shapes:
+        return Architecture("sam_hq", "vit_tiny")
+    return Architecture("sam_hq", _identify_sam(shapes).size)
 
 
 def _identify_tiny_vit(shapes: Shapes) -> Architecture:

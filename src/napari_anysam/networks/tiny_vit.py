@@ -20,15 +20,17 @@ from timm.models.tiny_vit import ConvNorm, TinyVit
 from torch import nn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     Shapes = Mapping[str, tuple[int, ...]]
 
-__all__ = ["TinyVitEncoder", "file_name", "tiny_vit_encoder", "without_head"]
+__all__ = ["TinyVitEncoder", "file_name", "is_tiny_vit", "tiny_vit_encoder", "without_head"]
 
 # The official forward views its result as 64 x 64, whatever the widths.
 _GRID = 64
 _STAGES = 4
+
+_PATCH = "image_encoder.patch_embed.seq.0.c.weight"
 
 # Of the classifier that TinyViT was made with: in the files, never used.
 _HEAD = frozenset(
@@ -74,6 +76,11 @@ class TinyVitEncoder(nn.Module):
         return self.neck(self.trunk.forward_features(pixels))  # type: ignore[no-any-return]
 
 
+def is_tiny_vit(names: Container[str]) -> bool:
+    """Tell from the names of a checkpoint's tensors whether its image encoder is a TinyViT."""
+    return _PATCH in names
+
+
 def tiny_vit_encoder(shapes: Shapes) -> TinyVitEncoder:
     """Build the TinyViT that the tensors under ``image_encoder.`` describe.
 
@@ -87,7 +94,7 @@ def tiny_vit_encoder(shapes: Shapes) -> TinyVitEncoder:
     """
     with torch.device("cpu"):
         trunk = _trunk(shapes)
-        halves = shapes["image_encoder.patch_embed.seq.0.c.weight"][-1] > 1
+        halves = shapes[_PATCH][-1] > 1
         if not halves:
             _keep_resolution(trunk.patch_embed)
         width = shapes["image_encoder.neck.0.weight"][0]
