@@ -87,6 +87,47 @@ def narrow_tiny_vit(**changes):
     return tiny_vit(**sizes, out=32, **changes)
 
 
+def rep_vit(widths=(48, 96, 192, 384), depths=(2, 2, 14, 2), out=256):
+    """RepViT of chongzhou96/EdgeSAM edge_sam/modeling/rep_vit.py with fuse=True; m1 by default."""
+    found = _conv_bn("features.0.0", widths[0] // 2, 3, 3)
+    found |= _conv_bn("features.0.2", widths[0], widths[0] // 2, 3)
+    index = 1
+    for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        if stage:
+            before = widths[stage - 1]
+            found |= _rep_vit_block(f"features.{index}", before, squeezes=False)
+            name = f"features.{index + 1}"
+            found |= _conv_bn(f"{name}.token_mixer.0", before, 1, 3)
+            found |= _conv_bn(f"{name}.token_mixer.2", width, before, 1)
+            found |= _rep_vit_mixer(name, width)
+            index += 2
+        for block in range(depth):
+            found |= _rep_vit_block(f"features.{index + block}", width, squeezes=block % 2 == 0)
+        index += depth
+    found["fuse_stage2.weight"] = (out, widths[-2], 1, 1)
+    found["fuse_stage3.op_list.0.weight"] = (out, widths[-1], 1, 1)
+    found |= neck(out, out)
+    return {f"image_encoder.{name}": shape for name, shape in found.items()}
+
+
+def _rep_vit_block(name, width, *, squeezes):
+    found = _conv_bn(f"{name}.token_mixer.0.conv", width, 1, 3)
+    found |= _conv_bn(f"{name}.token_mixer.0.conv1", width, 1, 1)
+    if squeezes:
+        squeezed = max(8, int(width / 4 + 4) // 8 * 8)  # timm's make_divisible
+        for layer, out, into in (("fc1", squeezed, width), ("fc2", width, squeezed)):
+            found[f"{name}.token_mixer.1.{layer}.weight"] = (out, into, 1, 1)
+            found[f"{name}.token_mixer.1.{layer}.bias"] = (out,)
+    return found | _rep_vit_mixer(name, width)
+
+
+def _rep_vit_mixer(name, width):
+    return {
+        **_conv_bn(f"{name}.channel_mixer.m.0", 2 * width, width, 1),
+        **_conv_bn(f"{name}.channel_mixer.m.2", width, 2 * width, 1),
+    }
+
+
 def sam_hq_extras(early, width=256):
     """What SysCV/sam-hq segment_anything/modeling/mask_decoder_hq.py adds to the mask decoder."""
     fine = width // 8

@@ -36,7 +36,7 @@ def test_holds_the_shipped_model_and_the_official_sizes():
 
 
 def test_holds_the_relatives_of_sam():
-    assert set(names()) >= {"mobile-sam", "medsam-lite"}
+    assert set(names()) >= {"mobile-sam", "medsam-lite", "edge-sam", "edge-sam-3x"}
     assert set(names()) >= {f"sam-hq-vit-{size}" for size in ("tiny", "b", "l", "h")}
 
 
@@ -49,6 +49,13 @@ def test_the_models_of_micro_sam_have_the_names_that_its_users_know():
     for size in ("vit_b", "vit_l", "vit_h"):
         assert find_model(f"{size}_histopathology").architecture == f"sam/{size}"
     assert find_model("vit_b_medical_imaging").architecture == "sam/vit_b"
+
+
+def test_says_what_must_not_be_used_commercially():
+    for name in ("edge-sam", "edge-sam-3x"):
+        spec = find_model(name)
+        assert "non-commercial" in spec.licence
+        assert "non-commercial" in spec.description
 
 
 def test_no_two_models_share_a_file():

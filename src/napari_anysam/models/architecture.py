@@ -27,7 +27,7 @@ class Architecture:
     Parameters
     ----------
     version : str
-        "sam", "sam_hq", "mobile_sam", "medsam_lite", "sam2", "sam2.1" or "anysam".
+        "sam", "sam_hq", "mobile_sam", "medsam_lite", "edge_sam", "sam2", "sam2.1" or "anysam".
     size : str
         "vit_b", "tiny", "base-plus", "nano", ...
     """
@@ -63,7 +63,6 @@ _PATCH_OF_TINY_VIT = "image_encoder.patch_embed.seq.0.c.weight"
 # A tensor whose name matches marks a family that has SAM's names but another network.
 _RELATIVES = (
     ("SAM-Med2D", r"image_encoder\.blocks\.\d+\.Adapter\."),
-    ("EdgeSAM", r"image_encoder\.fuse_stage2\."),
     ("EdgeTAM", r"spatial_perceiver\."),
     ("EfficientTAM", r"image_encoder\.trunk\..*\.rel_pos|image_encoder\.trunk\.pos_embed_cls"),
     ("SAM in the layout of transformers", r"vision_encoder\.(layers|backbone)\."),
@@ -93,12 +92,14 @@ def identify(shapes: Shapes) -> Architecture:
         return _identify_sam_hq(shapes)
     if _PATCH_OF_TINY_VIT in shapes:
         return _identify_tiny_vit(shapes)
+    if "image_encoder.fuse_stage2.weight" in shapes:
+        return _identify_edge_sam(shapes)
     if {"image_encoder.patch_embed.proj.weight", "mask_decoder.mask_tokens.weight"} <= set(shapes):
         return _identify_sam(shapes)
     first = ", ".join(sorted(shapes)[:3])
     raise UnknownArchitectureError(
         f"Its {len(shapes)} tensors ({first}, ...) belong to no model that this version knows; "
-        "choose a checkpoint of SAM, SAM 2 or one of their relatives in the list of models."
+        "choose a checkpoint of a model of the catalogue."
     )
 
 
@@ -107,7 +108,7 @@ def _refuse_relatives(shapes: Shapes) -> None:
         if any(re.match(pattern, name) for name in shapes):
             raise UnknownArchitectureError(
                 f"It looks like a {family} checkpoint, which this version cannot load; "
-                "choose one of the list of models."
+                "choose a model of the catalogue."
             )
 
 
@@ -133,6 +134,14 @@ def _identify_tiny_vit(shapes: Shapes) -> Architecture:
     # MobileSAM halves the image twice by 3 x 3 convolutions, MedSAM-Lite takes pixels as patches.
     kernel = shapes[_PATCH_OF_TINY_VIT][-1:]
     return Architecture("medsam_lite" if kernel == (1,) else "mobile_sam", "vit_t")
+
+
+def _identify_edge_sam(shapes: Shapes) -> Architecture:
+    # edge_sam/modeling/rep_vit.py m1_cfgs: the one that was published.
+    width = _first(shapes, "image_encoder.features.0.2.c.weight")
+    blocks = _count(shapes, r"image_encoder\.features\.(\d+)\.") - 1
+    size = "m1" if (width, blocks) == (48, 26) else f"{width}x{blocks}"
+    return Architecture("edge_sam", f"repvit_{size}")
 
 
 def _identify_sam2(shapes: Shapes) -> Architecture:

@@ -12,7 +12,6 @@ the early layer's, and computing them again at every click.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +22,7 @@ from torch import nn
 
 from napari_anysam.networks import tiny_vit
 from napari_anysam.networks.device import autocast
+from napari_anysam.networks.inner_output import output_of
 from napari_anysam.networks.sam import SamModel
 from napari_anysam.networks.sam_parts import (
     assemble,
@@ -34,7 +34,7 @@ from napari_anysam.networks.sam_parts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["HqMaskDecoder", "SamHqModel", "build_sam_hq"]
 
@@ -128,10 +128,12 @@ class SamHqModel(SamModel):
 
     def _features(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         encoder, decoder = self._network.image_encoder, self._network.mask_decoder
-        with _early_output(encoder) as early:
+        layer, channels_last = _early_layer(encoder)
+        with output_of(layer) as outputs:
             features = encoder(pixels)
+        early = outputs[0].permute(0, 3, 1, 2) if channels_last else outputs[0]
         with autocast(self.device, "fp32"):
-            fine = decoder.fine_features(features.float(), early[0].float())
+            fine = decoder.fine_features(features.float(), early.float())
         return {"features": features, "fine_features": fine.to(features.dtype)}
 
     def _masks(
@@ -152,24 +154,15 @@ class SamHqModel(SamModel):
         return masks, quality
 
 
-@contextmanager
-def _early_output(encoder: Any) -> Iterator[list[torch.Tensor]]:
-    """Listen to the early layer: its output (1, C, h, w), once the encoder has run.
+def _early_layer(encoder: Any) -> tuple[nn.Module, bool]:
+    """Return the early layer, and whether its output has the channels last.
 
-    In SAM's ViT that is the first block with global attention (``image_encoder.py``), in TinyViT
-    what the second stage hands to the third (``tiny_vit_sam.py``).
+    In SAM's ViT it is the first block with global attention (``image_encoder.py``), in TinyViT what
+    the second stage hands to the third (``tiny_vit_sam.py``).
     """
-    heard: list[torch.Tensor] = []
     if isinstance(encoder, tiny_vit.TinyVitEncoder):
-        layer, order = encoder.trunk.stages[2].downsample, (0, 1, 2, 3)
-    else:
-        layer = next(block for block in encoder.blocks if block.window_size == 0)
-        order = (0, 3, 1, 2)  # its blocks keep channels last
-    hook = layer.register_forward_hook(lambda *call: heard.append(call[-1].permute(order)))
-    try:
-        yield heard
-    finally:
-        hook.remove()
+        return encoder.trunk.stages[2].downsample, False
+    return next(block for block in encoder.blocks if block.window_size == 0), True
 
 
 def build_sam_hq(
