@@ -3,6 +3,7 @@ import re
 import pytest
 
 from napari_anysam.errors import ModelNotFoundError
+from napari_anysam.models.architecture import Architecture
 from napari_anysam.models.catalogue import (
     DEFAULT_MODEL,
     catalogue,
@@ -31,7 +32,35 @@ good_for = []
 
 def test_holds_the_shipped_model_and_the_official_sizes():
     sam2 = [f"sam2{v}-{s}" for v in ("", ".1") for s in ("tiny", "small", "base-plus", "large")]
-    assert set(names()) == {"anysam-nano-2", "sam-vit-b", "sam-vit-l", "sam-vit-h", *sam2}
+    assert set(names()) >= {"anysam-nano-2", "sam-vit-b", "sam-vit-l", "sam-vit-h", *sam2}
+
+
+def test_holds_the_relatives_of_sam():
+    assert set(names()) >= {"mobile-sam", "medsam-lite", "edge-sam", "edge-sam-3x"}
+    assert set(names()) >= {f"sam-hq-vit-{size}" for size in ("tiny", "b", "l", "h")}
+
+
+def test_the_models_of_micro_sam_have_the_names_that_its_users_know():
+    for kind in ("lm", "em_organelles"):
+        for size in ("vit_t", "vit_b", "vit_l"):
+            spec = find_model(f"{size}_{kind}")
+            assert spec.architecture.endswith(size)
+            assert spec.name.startswith("micro-sam-")
+    for size in ("vit_b", "vit_l", "vit_h"):
+        assert find_model(f"{size}_histopathology").architecture == f"sam/{size}"
+    assert find_model("vit_b_medical_imaging").architecture == "sam/vit_b"
+
+
+def test_says_what_must_not_be_used_commercially():
+    for name in ("edge-sam", "edge-sam-3x"):
+        spec = find_model(name)
+        assert "non-commercial" in spec.licence
+        assert "non-commercial" in spec.description
+
+
+def test_no_two_models_share_a_file():
+    files = [spec.file for spec in catalogue()]
+    assert len(set(files)) == len(files)
 
 
 def test_the_default_is_an_alias_of_the_shipped_model():
@@ -42,11 +71,14 @@ def test_the_default_is_an_alias_of_the_shipped_model():
 @pytest.mark.parametrize("spec", catalogue(), ids=lambda spec: spec.name)
 class TestEveryRecord:
     def test_says_where_to_get_its_file(self, spec):
-        assert spec.builtin or all(url.startswith("https://") for url in spec.urls)
-        assert spec.builtin or spec.urls[0].endswith(spec.file)
+        assert spec.builtin or spec.urls
+        assert all(re.match(r"https://.+/.*[^/]$", url) for url in spec.urls)
+        assert not any(
+            "/view" in url or "/folders/" in url for url in spec.urls
+        )  # pages, not files
 
     def test_has_a_whole_hash_and_says_how_far_it_is_trusted(self, spec):
-        assert spec.builtin or re.fullmatch("[0-9a-f]{64}", spec.sha256)
+        assert spec.sha256 is None or re.fullmatch("[0-9a-f]{64}", spec.sha256)
         assert bool(spec.sha256) == bool(spec.sha256_trust)
 
     def test_size_fits_the_number_of_parameters(self, spec):
@@ -55,7 +87,7 @@ class TestEveryRecord:
 
     def test_describes_itself_in_known_words(self, spec):
         assert set(spec.prompts) <= {"point", "box", "mask"}
-        assert spec.family in {"sam", "sam2"}
+        assert spec.family == Architecture(*spec.architecture.split("/")).family
         assert spec.image_size % 16 == 0
         assert spec.licence
         assert spec.description.endswith(".")

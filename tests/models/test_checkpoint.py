@@ -79,6 +79,17 @@ class TestLayouts:
         torch.save({wrapper: STATE, "epoch": 3}, file)
         same(read_checkpoint(file).tensors)
 
+    @pytest.mark.parametrize("prefix", ["", "sam."])
+    def test_micro_sam_saves_a_decoder_for_instances_beside_the_network(self, file, prefix):
+        # micro_sam/util.py export_custom_sam_model, training/joint_sam_trainer.py save_checkpoint
+        state = {f"{prefix}{name}": tensor for name, tensor in STATE.items()}
+        decoder = {
+            "decoder.samplers.0.block.0.weight": torch.ones(2),
+            "out_conv.bias": torch.ones(3),
+        }
+        torch.save({"decoder_state": decoder, "model_state": state}, file)
+        same(read_checkpoint(file).tensors)
+
     def test_wrapped_twice_with_two_prefixes(self, file):
         state = {f"module.sam.{name}": tensor for name, tensor in STATE.items()}
         torch.save({"model": {"state_dict": state}}, file)

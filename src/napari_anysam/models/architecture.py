@@ -27,7 +27,7 @@ class Architecture:
     Parameters
     ----------
     version : str
-        "sam", "sam2", "sam2.1" or "anysam".
+        "sam", "sam_hq", "mobile_sam", "medsam_lite", "edge_sam", "sam2", "sam2.1" or "anysam".
     size : str
         "vit_b", "tiny", "base-plus", "nano", ...
     """
@@ -38,7 +38,7 @@ class Architecture:
     @property
     def family(self) -> str:
         """As ``PromptableModel.family``: which module of ``networks`` builds it."""
-        return "sam" if self.version == "sam" else "sam2"
+        return "sam2" if self.version in {"sam2.1", "anysam"} else self.version
 
     def __str__(self) -> str:
         """Return "version/size", as the catalogue writes it."""
@@ -57,12 +57,12 @@ _SAM2_SIZES = {
 }
 _OWN_SIZES = {(32, 7, 128): "nano"}
 
+# The first convolution of mobile_sam/modeling/tiny_vit_sam.py.
+_PATCH_OF_TINY_VIT = "image_encoder.patch_embed.seq.0.c.weight"
+
 # A tensor whose name matches marks a family that has SAM's names but another network.
 _RELATIVES = (
-    ("SAM-HQ", r"mask_decoder\.hf_token"),
     ("SAM-Med2D", r"image_encoder\.blocks\.\d+\.Adapter\."),
-    ("MobileSAM or MedSAM-Lite", r"image_encoder\.layers\.\d+\.blocks\."),
-    ("EdgeSAM", r"image_encoder\.fuse_stage2\."),
     ("EdgeTAM", r"spatial_perceiver\."),
     ("EfficientTAM", r"image_encoder\.trunk\..*\.rel_pos|image_encoder\.trunk\.pos_embed_cls"),
     ("SAM in the layout of transformers", r"vision_encoder\.(layers|backbone)\."),
@@ -88,12 +88,18 @@ def identify(shapes: Shapes) -> Architecture:
         shapes
     ):
         return _identify_sam2(shapes)
+    if "mask_decoder.hf_token.weight" in shapes:
+        return _identify_sam_hq(shapes)
+    if _PATCH_OF_TINY_VIT in shapes:
+        return _identify_tiny_vit(shapes)
+    if "image_encoder.fuse_stage2.weight" in shapes:
+        return _identify_edge_sam(shapes)
     if {"image_encoder.patch_embed.proj.weight", "mask_decoder.mask_tokens.weight"} <= set(shapes):
         return _identify_sam(shapes)
     first = ", ".join(sorted(shapes)[:3])
     raise UnknownArchitectureError(
         f"Its {len(shapes)} tensors ({first}, ...) belong to no model that this version knows; "
-        "choose a checkpoint of SAM, SAM 2 or SAM 2.1."
+        "choose a checkpoint of a model of the catalogue."
     )
 
 
@@ -102,7 +108,7 @@ def _refuse_relatives(shapes: Shapes) -> None:
         if any(re.match(pattern, name) for name in shapes):
             raise UnknownArchitectureError(
                 f"It looks like a {family} checkpoint, which this version cannot load; "
-                "choose a checkpoint of SAM, SAM 2 or SAM 2.1."
+                "choose a model of the catalogue."
             )
 
 
@@ -116,6 +122,26 @@ def _identify_sam(shapes: Shapes) -> Architecture:
         )
     # Every hyper-parameter can be read from the shapes, so other widths and depths load too.
     return Architecture("sam", _SAM_SIZES.get((width, depth), f"vit_{width}x{depth}"))
+
+
+def _identify_sam_hq(shapes: Shapes) -> Architecture:
+    if _PATCH_OF_TINY_VIT in shapes:
+        return Architecture("sam_hq", "vit_tiny")
+    return Architecture("sam_hq", _identify_sam(shapes).size)
+
+
+def _identify_tiny_vit(shapes: Shapes) -> Architecture:
+    # MobileSAM halves the image twice by 3 x 3 convolutions, MedSAM-Lite takes pixels as patches.
+    kernel = shapes[_PATCH_OF_TINY_VIT][-1:]
+    return Architecture("medsam_lite" if kernel == (1,) else "mobile_sam", "vit_t")
+
+
+def _identify_edge_sam(shapes: Shapes) -> Architecture:
+    # edge_sam/modeling/rep_vit.py m1_cfgs: the one that was published.
+    width = _first(shapes, "image_encoder.features.0.2.c.weight")
+    blocks = _count(shapes, r"image_encoder\.features\.(\d+)\.") - 1
+    size = "m1" if (width, blocks) == (48, 26) else f"{width}x{blocks}"
+    return Architecture("edge_sam", f"repvit_{size}")
 
 
 def _identify_sam2(shapes: Shapes) -> Architecture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,20 +175,13 @@ def _build(
     device: torch.device,
     precision: str,
 ) -> PromptableModel:
-    if architecture.family == "sam":
-        from napari_anysam.networks.sam import build_sam
-
-        return build_sam(checkpoint.tensors, name=name, key=key, device=device, precision=precision)
-    from napari_anysam.networks.sam2 import build_sam2
-
-    return build_sam2(
-        checkpoint.tensors,
-        _configuration(architecture),
-        name=name,
-        key=key,
-        device=device,
-        precision=precision,
-    )
+    family = architecture.family
+    settings = {"name": name, "key": key, "device": device, "precision": precision}
+    # A family is a module of its name with a function of its name.
+    build = getattr(import_module(f"napari_anysam.networks.{family}"), f"build_{family}")
+    if family == "sam2":
+        return build(checkpoint.tensors, _configuration(architecture), **settings)  # type: ignore[no-any-return]
+    return build(checkpoint.tensors, **settings)  # type: ignore[no-any-return]
 
 
 def _configuration(architecture: Architecture) -> DictConfig | Path:

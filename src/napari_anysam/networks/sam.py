@@ -14,30 +14,30 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from segment_anything.modeling import (
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch.nn import functional as F
 
-from napari_anysam.errors import Cancelled, CheckpointError
+from napari_anysam.errors import Cancelled, CapabilityError
 from napari_anysam.networks.device import autocast
 from napari_anysam.networks.protocol import Capabilities, Embedding, Masks
-from napari_anysam.networks.weights import fill_network
+from napari_anysam.networks.sam_parts import (
+    assemble,
+    described,
+    fill_sam,
+    image_encoder,
+    mask_decoder,
+    shapes_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+    from segment_anything.modeling import Sam
 
     from napari_anysam.segmentation.prompts import Prompt
 
@@ -46,11 +46,6 @@ __all__ = ["SamModel", "build_sam"]
 # The decoder repeats the image's features for every object: 4 MB each, and attention on top.
 _OBJECTS_AT_ONCE = 16
 
-# segment_anything/build_sam.py _build_sam; shapes cannot tell the number of heads.
-_DECODER_HEADS = 8
-_PIXEL_MEAN = (123.675, 116.28, 103.53)
-_PIXEL_STD = (58.395, 57.12, 57.375)
-
 # sam2_base.py _use_mask_as_output gives the same logits to a mask that is certain.
 _CERTAIN = 10.0
 
@@ -58,10 +53,14 @@ _CERTAIN = 10.0
 class SamModel:
     """SAM behind ``PromptableModel``.
 
+    A family that differs in a step overrides it: ``_input`` prepares pixels, ``_features`` encodes
+    them, ``_boxes`` scales boxes, ``_masks`` runs the mask decoder.
+
     Parameters
     ----------
     network : segment_anything.modeling.Sam
-        With its weights, on its device, in evaluation mode.
+        With its weights, on its device, in evaluation mode. Its encoder may be any module with
+        ``img_size``, ``blocks`` and ``neck`` that turns (1, 3, S, S) into (1, C, h, w).
     name : str
         Catalogue name, or the stem of the checkpoint's file.
     key : str
@@ -73,6 +72,7 @@ class SamModel:
 
     family = "sam"
     capabilities = Capabilities()
+    multimask_candidates = 3
 
     def __init__(self, network: Sam, *, name: str, key: str, precision: str) -> None:
         self._network = network
@@ -102,12 +102,11 @@ class SamModel:
         Cancelled
             When ``cancelled`` answers True before an encoder block.
         """
-        resized = np.ascontiguousarray(self._resize.apply_image(image))
-        pixels = torch.from_numpy(resized).to(self.device).permute(2, 0, 1)[None]
+        pixels = self._input(image)
         encoder = self._network.image_encoder
         with autocast(self.device, self.precision), _cancellable(encoder, cancelled):
-            features = encoder(self._network.preprocess(pixels))
-        return Embedding({"features": features}, (image.shape[0], image.shape[1]), self.key)
+            tensors = self._features(pixels)
+        return Embedding(tensors, (image.shape[0], image.shape[1]), self.key)
 
     @torch.inference_mode()
     def decode(
@@ -126,13 +125,17 @@ class SamModel:
 
         Raises
         ------
+        CapabilityError
+            If the network was not made for such a prompt.
         ValueError
             If the embedding comes from another network.
         """
         if embedding.model_key != self.key:
             raise ValueError(f"The embedding is of {embedding.model_key}, not of {self.key}.")
         layouts = [_layout(prompt, previous_logits is not None, multimask) for prompt in prompts]
-        count = max((layout.candidates for layout in layouts), default=1)
+        self._check(layouts)
+        several = any(layout.multimask for layout in layouts)
+        count = self.multimask_candidates if several else 1
         size = self._network.prompt_encoder.mask_input_size
         logits = torch.empty((len(prompts), count, *size), device=self.device)
         scores = torch.empty((len(prompts), count), device=self.device)
@@ -151,6 +154,31 @@ class SamModel:
             logits.float(), self._input_shape(image_shape), tuple(image_shape)
         )
 
+    def _check(self, layouts: Sequence[_Layout]) -> None:
+        """Raise CapabilityError for the first kind of prompt that the network does not take."""
+        takes = self.capabilities
+        refused = {
+            "points": not takes.points and any(layout.points for layout in layouts),
+            "boxes": not takes.boxes and any(layout.box for layout in layouts),
+            "masks": not takes.masks and any(layout.dense for layout in layouts),
+        }
+        for kind, is_refused in refused.items():
+            if is_refused:
+                others = " or ".join(other for other in refused if getattr(takes, other))
+                raise CapabilityError(
+                    f"{self.name} takes no {kind}; use {others}, or choose another model."
+                )
+
+    def _input(self, image: NDArray[np.uint8]) -> torch.Tensor:
+        """Resize, normalise and pad an image: the network's input (1, 3, S, S)."""
+        resized = np.ascontiguousarray(self._resize.apply_image(image))
+        pixels = torch.from_numpy(resized).to(self.device).permute(2, 0, 1)[None]
+        return self._network.preprocess(pixels)  # type: ignore[no-any-return]
+
+    def _features(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Encode the network's input, under autocast: what the mask decoder needs of the image."""
+        return {"features": self._network.image_encoder(pixels)}
+
     def _decode_batch(
         self,
         embedding: Embedding,
@@ -166,13 +194,24 @@ class SamModel:
                 boxes=self._boxes(prompts, shape) if layout.box else None,
                 masks=self._dense(prompts, previous) if layout.dense else None,
             )
-            masks, quality = self._network.mask_decoder(
-                image_embeddings=embedding.tensors["features"].to(self.device).float(),
-                image_pe=self._network.prompt_encoder.get_dense_pe(),
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
-                multimask_output=layout.multimask,
-            )
+            tensors = {k: v.to(self.device).float() for k, v in embedding.tensors.items()}
+            return self._masks(tensors, sparse, dense, layout.multimask)
+
+    def _masks(
+        self,
+        tensors: Mapping[str, torch.Tensor],
+        sparse: torch.Tensor,
+        dense: torch.Tensor,
+        multimask: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the mask decoder on encoded prompts: logits (B, K, h, w) and scores (B, K)."""
+        masks, quality = self._network.mask_decoder(
+            image_embeddings=tensors["features"],
+            image_pe=self._network.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask,
+        )
         return masks, quality
 
     def _points(
@@ -224,10 +263,6 @@ class _Layout:
     dense: bool
     multimask: bool
 
-    @property
-    def candidates(self) -> int:
-        return 3 if self.multimask else 1
-
 
 def _layout(prompt: Prompt, refined: bool, multimask: bool | None) -> _Layout:
     points, masked = len(prompt.points), prompt.mask is not None
@@ -253,7 +288,7 @@ def _bounding_box(mask: NDArray[np.bool_] | None) -> tuple[float, float, float, 
 
 
 @contextmanager
-def _cancellable(encoder: ImageEncoderViT, cancelled: Callable[[], bool] | None) -> Iterator[None]:
+def _cancellable(encoder: Any, cancelled: Callable[[], bool] | None) -> Iterator[None]:
     """Ask before every block of the encoder whether to go on."""
     if cancelled is None:
         yield
@@ -295,75 +330,8 @@ def build_sam(
     CheckpointError
         If a tensor is missing, unexpected or of another shape.
     """
-    try:
-        with torch.device("meta"):  # neither memory nor time for random initial values
-            network = _network({key: tuple(tensor.shape) for key, tensor in tensors.items()})
-    except (KeyError, IndexError, ArithmeticError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"The tensors of {name} do not describe a SAM network ({error}); get the complete file."
-        ) from error
-    fill_network(network, tensors, name, device)
-    network.register_buffer("pixel_mean", _column(_PIXEL_MEAN, device), persistent=False)
-    network.register_buffer("pixel_std", _column(_PIXEL_STD, device), persistent=False)
+    with described(name, "SAM"):
+        shapes = shapes_of(tensors)
+        network = assemble(shapes, image_encoder(shapes), mask_decoder(shapes))
+    fill_sam(network, tensors, name, device)
     return SamModel(network, name=name, key=key, precision=precision)
-
-
-def _column(values: Sequence[float], device: torch.device) -> torch.Tensor:
-    return torch.tensor(values, device=device).view(-1, 1, 1)
-
-
-def _network(shapes: Mapping[str, tuple[int, ...]]) -> Sam:
-    """Build the network without values; as ``build_sam._build_sam``, hyper-parameters by shape."""
-    encoder = _encoder(shapes)
-    width = shapes["image_encoder.neck.0.weight"][0]
-    grid = shapes["image_encoder.pos_embed"][1]
-    return Sam(
-        image_encoder=encoder,
-        prompt_encoder=PromptEncoder(
-            embed_dim=width,
-            image_embedding_size=(grid, grid),
-            input_image_size=(encoder.img_size, encoder.img_size),
-            mask_in_chans=shapes["prompt_encoder.mask_downscaling.3.weight"][0],
-        ),
-        mask_decoder=_decoder(shapes, width),
-        pixel_mean=list(_PIXEL_MEAN),
-        pixel_std=list(_PIXEL_STD),
-    )
-
-
-def _encoder(shapes: Mapping[str, tuple[int, ...]]) -> ImageEncoderViT:
-    width, _, patch, _ = shapes["image_encoder.patch_embed.proj.weight"]
-    grid = shapes["image_encoder.pos_embed"][1]
-    depth = sum(key.endswith(".attn.rel_pos_h") for key in shapes)
-    # A block's relative positions span its window: 2 * 14 - 1 rows, or 2 * grid - 1 for all.
-    spans = [shapes[f"image_encoder.blocks.{i}.attn.rel_pos_h"] for i in range(depth)]
-    windows = [(span[0] + 1) // 2 for span in spans]
-    return ImageEncoderViT(
-        img_size=grid * patch,
-        patch_size=patch,
-        embed_dim=width,
-        depth=depth,
-        num_heads=width // spans[0][1],
-        mlp_ratio=shapes["image_encoder.blocks.0.mlp.lin1.weight"][0] / width,
-        out_chans=shapes["image_encoder.neck.0.weight"][0],
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        use_rel_pos=True,
-        window_size=min(windows),
-        global_attn_indexes=tuple(i for i, window in enumerate(windows) if window == grid),
-    )
-
-
-def _decoder(shapes: Mapping[str, tuple[int, ...]], width: int) -> MaskDecoder:
-    head = "mask_decoder.iou_prediction_head.layers"
-    return MaskDecoder(
-        num_multimask_outputs=shapes["mask_decoder.mask_tokens.weight"][0] - 1,
-        transformer=TwoWayTransformer(
-            depth=sum(key.endswith("cross_attn_image_to_token.q_proj.weight") for key in shapes),
-            embedding_dim=width,
-            mlp_dim=shapes["mask_decoder.transformer.layers.0.mlp.lin1.weight"][0],
-            num_heads=_DECODER_HEADS,
-        ),
-        transformer_dim=width,
-        iou_head_depth=sum(key.startswith(head) and key.endswith(".weight") for key in shapes),
-        iou_head_hidden_dim=shapes[f"{head}.0.weight"][0],
-    )

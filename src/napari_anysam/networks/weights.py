@@ -9,19 +9,29 @@ import torch
 from napari_anysam.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor, nn
 
-__all__ = ["check_fit", "fill_network"]
+__all__ = ["check_fit", "fill_network", "same_name"]
 
 _SHOWN = 3
 
 
+def same_name(name: str) -> str:
+    """Return the name: a checkpoint calls its tensors as the network does."""
+    return name
+
+
 def fill_network(
-    network: nn.Module, tensors: Mapping[str, Tensor], name: str, device: torch.device
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    name: str,
+    device: torch.device,
+    *,
+    file_name: Callable[[str], str] = same_name,
 ) -> None:
-    """Give a network the tensors of the same names and shapes, ready to predict on a device.
+    """Give a network the tensors of its names and shapes, ready to predict on a device.
 
     Parameters
     ----------
@@ -34,14 +44,17 @@ def fill_network(
         For the message.
     device : torch.device
         Where the network shall compute.
+    file_name : callable
+        What the checkpoint calls a tensor of the network.
 
     Raises
     ------
     CheckpointError
         If a tensor is missing, unexpected or of another shape; the network is then unchanged.
     """
-    check_fit(network.state_dict(), tensors, name)
-    copies = {key: _copy(tensor, device) for key, tensor in tensors.items()}
+    state = network.state_dict()
+    check_fit({file_name(key): tensor for key, tensor in state.items()}, tensors, name)
+    copies = {key: _copy(tensors[file_name(key)], device) for key in state}
     network.load_state_dict(copies, strict=True, assign=True)
     network.requires_grad_(False).eval()
 

@@ -76,11 +76,14 @@ class PlanePredictor:
         region : {"auto", "plane"} or Region
             What to encode; "auto" keeps the region of ``previous`` where that still suits its mask.
         previous : Prediction, optional
-            An earlier answer for the same object, whose first candidate is refined.
+            An earlier answer for the same object, whose first candidate is refined. Models that
+            take no masks answer afresh.
         cancelled : callable, optional
             Asked between encoder blocks; ``Cancelled`` is raised when it answers True.
         """
-        refined = previous.best if previous is not None else None
+        refined = None
+        if previous is not None and self.model.capabilities.masks:
+            refined = previous.best
         if refined is not None and region == "auto":
             extent = _joint_extent(refined, prompt)
             region = refining_region(refined.region, extent, plane_shape, self.model.image_size)
