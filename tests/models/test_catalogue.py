@@ -127,3 +127,9 @@ def test_a_wrong_entry_is_refused(change, message):
 def test_an_incomplete_entry_is_refused():
     with pytest.raises(ValueError, match=r"a is incomplete.*licence"):
         parse_catalogue(MINIMAL.replace('licence = "MIT"\n', ""))
+
+
+def test_models_that_may_not_be_used_commercially_are_restricted():
+    limited = [spec for spec in catalogue() if "non-commercial" in spec.licence]
+    assert [spec.name for spec in limited] == ["edge-sam", "edge-sam-3x"]
+    assert all(spec.restricted for spec in limited)
