@@ -1,4 +1,5 @@
 import re
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -11,6 +12,7 @@ from napari_anysam.models.catalogue import (
     names,
     parse_catalogue,
 )
+from napari_anysam.networks.preprocessing import PREPROCESSINGS
 
 MINIMAL = """
 [[models]]
@@ -31,7 +33,7 @@ good_for = []
 
 def test_holds_the_shipped_model_and_the_official_sizes():
     sam2 = [f"sam2{v}-{s}" for v in ("", ".1") for s in ("tiny", "small", "base-plus", "large")]
-    assert set(names()) == {"anysam-nano-2", "sam-vit-b", "sam-vit-l", "sam-vit-h", *sam2}
+    assert {"anysam-nano-2", "sam-vit-b", "sam-vit-l", "sam-vit-h", *sam2} <= set(names())
 
 
 def test_the_default_is_an_alias_of_the_shipped_model():
@@ -43,10 +45,10 @@ def test_the_default_is_an_alias_of_the_shipped_model():
 class TestEveryRecord:
     def test_says_where_to_get_its_file(self, spec):
         assert spec.builtin or all(url.startswith("https://") for url in spec.urls)
-        assert spec.builtin or spec.urls[0].endswith(spec.file)
+        assert spec.builtin or urlsplit(spec.urls[0]).path.endswith(spec.file)
 
     def test_has_a_whole_hash_and_says_how_far_it_is_trusted(self, spec):
-        assert spec.builtin or re.fullmatch("[0-9a-f]{64}", spec.sha256)
+        assert spec.sha256 is None or re.fullmatch("[0-9a-f]{64}", spec.sha256)
         assert bool(spec.sha256) == bool(spec.sha256_trust)
 
     def test_size_fits_the_number_of_parameters(self, spec):
@@ -57,6 +59,7 @@ class TestEveryRecord:
         assert set(spec.prompts) <= {"point", "box", "mask"}
         assert spec.family in {"sam", "sam2"}
         assert spec.image_size % 16 == 0
+        assert spec.preprocessing in {"", *PREPROCESSINGS}
         assert spec.licence
         assert spec.description.endswith(".")
 

@@ -19,6 +19,7 @@ from napari_anysam.models.checkpoint import Checkpoint, file_sha256, read_checkp
 from napari_anysam.models.store import builtin_folder, default_store
 from napari_anysam.networks.device import choose_device, choose_precision
 from napari_anysam.networks.native import without_clashing_triton
+from napari_anysam.networks.protocol import Capabilities
 
 if TYPE_CHECKING:
     import os
@@ -95,12 +96,14 @@ def load_with_report(
     architecture = _identify(checkpoint, spec)
     say(f"Checking {path.name} ...")
     sha256 = file_sha256(path)
-    name = _name(path, sha256, spec, _variant(variant, architecture))
+    known = _known(path, sha256, spec)
+    said = _variant(variant, architecture)
+    name = _name(path, known, said)
     resolved = choose_precision(precision, chosen, checkpoint.parameters)
     say(f"Building {name} on {chosen} in {resolved} ...")
     key = f"{architecture}:{sha256}:{chosen.type}:v{_PROTOCOL_VERSION}"
     with without_clashing_triton():  # this imports the networks
-        return _build(checkpoint, architecture, name, key, chosen, resolved)
+        return _build(checkpoint, architecture, known or said, name, key, chosen, resolved)
 
 
 def _silent(_words: str) -> None:
@@ -150,34 +153,50 @@ def _variant(variant: str | None, architecture: Architecture) -> ModelSpec | Non
     )
 
 
-def _name(path: Path, sha256: str, spec: ModelSpec | None, variant: ModelSpec | None) -> str:
-    """Name a model: by catalogue, by its hash, by what the caller says, else by its file."""
-    if spec is not None:
-        if spec.sha256 is not None and spec.sha256 != sha256:
-            warnings.warn(
-                f"{path} is not the official file of {spec.title} (its SHA-256 differs); "
-                "it is used as it is.",
-                stacklevel=4,
-            )
-        return spec.name
-    known = find_by_sha256(sha256)
+def _known(path: Path, sha256: str, spec: ModelSpec | None) -> ModelSpec | None:
+    """Find the catalogue model that a file is: the one it was asked as, or the one of its hash."""
+    if spec is None:
+        return find_by_sha256(sha256)
+    if spec.sha256 is not None and spec.sha256 != sha256:
+        warnings.warn(
+            f"{path} is not the official file of {spec.title} (its SHA-256 differs); "
+            "it is used as it is.",
+            stacklevel=4,
+        )
+    return spec
+
+
+def _name(path: Path, known: ModelSpec | None, said: ModelSpec | None) -> str:
+    """Name a model: as the catalogue does, else by its file and what the caller says of it."""
     if known is not None:
         return known.name
-    return path.stem if variant is None else f"{path.stem} ({variant.name})"
+    return path.stem if said is None else f"{path.stem} ({said.name})"
 
 
 def _build(
     checkpoint: Checkpoint,
     architecture: Architecture,
+    member: ModelSpec | None,
     name: str,
     key: str,
     device: torch.device,
     precision: str,
 ) -> PromptableModel:
+    """Build the network; ``member`` says which of those that share its architecture it is."""
     if architecture.family == "sam":
+        from napari_anysam.networks.preprocessing import PREPROCESSINGS, SAM
         from napari_anysam.networks.sam import build_sam
 
-        return build_sam(checkpoint.tensors, name=name, key=key, device=device, precision=precision)
+        own = member.preprocessing if member is not None else ""
+        return build_sam(
+            checkpoint.tensors,
+            name=name,
+            key=key,
+            device=device,
+            precision=precision,
+            preprocessing=PREPROCESSINGS[own] if own else SAM,
+            capabilities=_capabilities(member),
+        )
     from napari_anysam.networks.sam2 import build_sam2
 
     return build_sam2(
@@ -187,6 +206,17 @@ def _build(
         key=key,
         device=device,
         precision=precision,
+    )
+
+
+def _capabilities(member: ModelSpec | None) -> Capabilities:
+    """Return the prompts that a family's member takes; without a member, all of them."""
+    if member is None:
+        return Capabilities()
+    return Capabilities(
+        points="point" in member.prompts,
+        boxes="box" in member.prompts,
+        masks="mask" in member.prompts,
     )
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from napari_anysam.errors import CapabilityError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     import torch
@@ -30,6 +32,43 @@ class Capabilities:
     boxes: bool = True
     masks: bool = True
     tracking: bool = False
+
+    def check(self, name: str, prompts: Iterable[Prompt], *, refined: bool) -> None:
+        """See that a network takes such prompts.
+
+        Parameters
+        ----------
+        name : str
+            Of the network, for the message.
+        prompts : iterable of Prompt
+            What it is asked.
+        refined : bool
+            Whether logits of an earlier answer come along, which are a mask to the network.
+
+        Raises
+        ------
+        CapabilityError
+            If it was not trained with one of them; the message says what it takes.
+        """
+        kinds = {"points": self.points, "boxes": self.boxes, "masks": self.masks}
+        asked = {kind for prompt in prompts for kind in _kinds(prompt)}
+        asked |= {"masks"} if refined else set()
+        refused = [kind for kind, taken in kinds.items() if kind in asked and not taken]
+        if refused:
+            taken = " and ".join(kind for kind, takes in kinds.items() if takes)
+            raise CapabilityError(
+                f"{name} takes {taken} but no {' and no '.join(refused)}; "
+                f"prompt it with {taken}, or choose another model."
+            )
+
+
+def _kinds(prompt: Prompt) -> Iterator[str]:
+    if prompt.points:
+        yield "points"
+    if prompt.box is not None:
+        yield "boxes"
+    if prompt.mask is not None:
+        yield "masks"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,8 @@
 Every step does what ``segment_anything.SamPredictor`` does: the image is resized with PIL so that
 its longest side fills the square input, normalised and padded at its lower right; coordinates are
 scaled alike and the prompt encoder adds half a pixel; low-resolution logits are enlarged to the
-square, cropped to the image and enlarged again.
+square, cropped to the image and enlarged again. Models of the same architecture that were trained
+on other pixels, such as MedSAM, bring their own ``Preprocessing``.
 
 A boolean mask prompt, which the official predictor does not take, becomes low-resolution logits:
 resized like the image to a longest side of 256, +10 inside and -10 outside and in the padding. SAM
@@ -26,11 +27,11 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
-from segment_anything.utils.transforms import ResizeLongestSide
 from torch.nn import functional as F
 
 from napari_anysam.errors import Cancelled, CheckpointError
 from napari_anysam.networks.device import autocast
+from napari_anysam.networks.preprocessing import SAM, Preprocessing
 from napari_anysam.networks.protocol import Capabilities, Embedding, Masks
 from napari_anysam.networks.weights import fill_network
 
@@ -69,16 +70,29 @@ class SamModel:
     precision : str
         "fp32", "bf16" or "fp16": of the image encoder. Prompts and masks are computed in fp32,
         which costs little and keeps coordinates exact.
+    preprocessing : Preprocessing
+        How images, coordinates and masks are brought to the network's frame and back.
+    capabilities : Capabilities
+        The prompts that the weights were trained with.
     """
 
     family = "sam"
-    capabilities = Capabilities()
 
-    def __init__(self, network: Sam, *, name: str, key: str, precision: str) -> None:
+    def __init__(
+        self,
+        network: Sam,
+        *,
+        name: str,
+        key: str,
+        precision: str,
+        preprocessing: Preprocessing = SAM,
+        capabilities: Capabilities = Capabilities(),  # noqa: B008 - frozen
+    ) -> None:
         self._network = network
-        self._resize = ResizeLongestSide(network.image_encoder.img_size)
+        self._preprocessing = preprocessing
+        self.capabilities = capabilities
         self.name = name
-        self.key = f"{key}:{precision}"
+        self.key = f"{key}:{precision}:{preprocessing.name}"
         self.precision = precision
 
     @property
@@ -102,11 +116,10 @@ class SamModel:
         Cancelled
             When ``cancelled`` answers True before an encoder block.
         """
-        resized = np.ascontiguousarray(self._resize.apply_image(image))
-        pixels = torch.from_numpy(resized).to(self.device).permute(2, 0, 1)[None]
+        pixels = self._preprocessing.pixels(image, self.image_size, self.device)
         encoder = self._network.image_encoder
         with autocast(self.device, self.precision), _cancellable(encoder, cancelled):
-            features = encoder(self._network.preprocess(pixels))
+            features = encoder(pixels)
         return Embedding({"features": features}, (image.shape[0], image.shape[1]), self.key)
 
     @torch.inference_mode()
@@ -128,7 +141,10 @@ class SamModel:
         ------
         ValueError
             If the embedding comes from another network.
+        CapabilityError
+            If a prompt is of a kind that the network was not trained with.
         """
+        self.capabilities.check(self.name, prompts, refined=previous_logits is not None)
         if embedding.model_key != self.key:
             raise ValueError(f"The embedding is of {embedding.model_key}, not of {self.key}.")
         layouts = [_layout(prompt, previous_logits is not None, multimask) for prompt in prompts]
@@ -147,9 +163,7 @@ class SamModel:
     @torch.inference_mode()
     def upscale(self, logits: torch.Tensor, image_shape: tuple[int, int]) -> torch.Tensor:
         """Bring (B, K, h, w) logits to (B, K, H, W) pixels of the encoded image."""
-        return self._network.postprocess_masks(  # type: ignore[no-any-return]
-            logits.float(), self._input_shape(image_shape), tuple(image_shape)
-        )
+        return self._preprocessing.upscale(logits, self.image_size, image_shape)
 
     def _decode_batch(
         self,
@@ -181,13 +195,15 @@ class SamModel:
         """Coordinates (B, N, 2) as (x, y) in the input frame, and labels (B, N)."""
         points = np.array([prompt.points for prompt in prompts], dtype=float)[..., ::-1]
         labels = np.array([prompt.polarity for prompt in prompts], dtype=int)
-        scaled = self._resize.apply_coords(points, shape)
+        scaled = self._preprocessing.coordinates(points, shape, self.image_size)
         return self._tensor(scaled), torch.as_tensor(labels, dtype=torch.int, device=self.device)
 
     def _boxes(self, prompts: Sequence[Prompt], shape: tuple[int, int]) -> torch.Tensor:
         """Boxes (B, 4) as (x0, y0, x1, y1) in the input frame."""
         boxes = np.array([prompt.box or _bounding_box(prompt.mask) for prompt in prompts])
-        return self._tensor(self._resize.apply_boxes(boxes[:, [1, 0, 3, 2]], shape))
+        corners = boxes[:, [1, 0, 3, 2]].reshape(-1, 2, 2)
+        scaled = self._preprocessing.coordinates(corners, shape, self.image_size)
+        return self._tensor(scaled.reshape(-1, 4))
 
     def _dense(self, prompts: Sequence[Prompt], previous: torch.Tensor | None) -> torch.Tensor:
         """Low-resolution logits (B, 1, h, w) as the prompt encoder takes them."""
@@ -199,15 +215,10 @@ class SamModel:
         """Turn a mask (H, W) into logits (1, 1, h, w)."""
         side = self._network.prompt_encoder.mask_input_size[0]
         inside = self._tensor(np.asarray(mask, dtype=np.float32))[None, None]
-        shape = ResizeLongestSide.get_preprocess_shape(*inside.shape[-2:], side)
+        shape = self._preprocessing.fitted((inside.shape[-2], inside.shape[-1]), side)
         small = F.interpolate(inside, shape, mode="bilinear", antialias=True)
         padded = F.pad(small, (0, side - shape[1], 0, side - shape[0]))
         return _CERTAIN * (2 * padded - 1)
-
-    def _input_shape(self, image_shape: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of the resized image inside the square input."""
-        height, width = ResizeLongestSide.get_preprocess_shape(*image_shape, self.image_size)
-        return height, width
 
     def _tensor(self, values: NDArray[Any]) -> torch.Tensor:
         return torch.as_tensor(
@@ -278,6 +289,8 @@ def build_sam(
     key: str,
     device: torch.device,
     precision: str,
+    preprocessing: Preprocessing = SAM,
+    capabilities: Capabilities = Capabilities(),  # noqa: B008 - frozen
 ) -> SamModel:
     """Build the network that the tensors' shapes describe, and fill it with them.
 
@@ -285,7 +298,7 @@ def build_sam(
     ----------
     tensors : mapping of str to tensor
         A complete SAM state dict without prefixes.
-    name, key, precision : str
+    name, key, precision, preprocessing, capabilities
         As ``SamModel`` has them.
     device : torch.device
         Where the network shall compute.
@@ -305,7 +318,14 @@ def build_sam(
     fill_network(network, tensors, name, device)
     network.register_buffer("pixel_mean", _column(_PIXEL_MEAN, device), persistent=False)
     network.register_buffer("pixel_std", _column(_PIXEL_STD, device), persistent=False)
-    return SamModel(network, name=name, key=key, precision=precision)
+    return SamModel(
+        network,
+        name=name,
+        key=key,
+        precision=precision,
+        preprocessing=preprocessing,
+        capabilities=capabilities,
+    )
 
 
 def _column(values: Sequence[float], device: torch.device) -> torch.Tensor:

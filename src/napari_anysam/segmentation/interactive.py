@@ -146,7 +146,10 @@ class PlanePredictor:
         plane_shape: tuple[int, int],
         refined: Candidate | None,
     ) -> list[list[_Scored]]:
-        previous = None if refined is None else _logits_in(refined, region)
+        # Without a mask prompt nothing can be refined; the prompts alone are answered anew.
+        previous = None
+        if refined is not None and self.model.capabilities.masks:
+            previous = _logits_in(refined, region)
         masks = self.model.decode(embedding, prompts, previous_logits=previous)
         logits = masks.logits.float().cpu().numpy()
         scores = masks.scores.float().cpu().numpy()
