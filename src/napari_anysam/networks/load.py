@@ -201,7 +201,7 @@ def _build(
 
     return build_sam2(
         checkpoint.tensors,
-        _configuration(architecture),
+        _configuration(architecture, member),
         name=name,
         key=key,
         device=device,
@@ -220,11 +220,14 @@ def _capabilities(member: ModelSpec | None) -> Capabilities:
     )
 
 
-def _configuration(architecture: Architecture) -> DictConfig | Path:
-    """Find the YAML that describes a network of SAM 2's kind."""
-    from napari_anysam.networks.sam2_build import official_configuration
+def _configuration(architecture: Architecture, member: ModelSpec | None) -> DictConfig | Path:
+    """Find what describes a network of SAM 2's kind, at the image size of a family's member."""
+    from napari_anysam.networks.sam2_build import official_configuration, resized_configuration
 
     if architecture.version == "anysam":
         return builtin_folder() / f"anysam-{architecture.size}.yaml"
     version = architecture.version.removeprefix("sam")
-    return official_configuration(version, architecture.size.replace("-", "_"))
+    configuration = official_configuration(version, architecture.size.replace("-", "_"))
+    if member is None or member.image_size == configuration.model.image_size:
+        return configuration
+    return resized_configuration(configuration, member.image_size)
