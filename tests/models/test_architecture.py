@@ -39,6 +39,12 @@ def test_sam(size):
     assert str(identify(sam_shapes(size))) == f"sam/{size}"
 
 
+def test_sam_med2d_has_adapters_in_addition():
+    shapes = {**sam_shapes("vit_b"), "image_encoder.blocks.0.Adapter.norm.weight": (768,)}
+    assert identify(shapes) == Architecture("sam-med2d", "vit_b")
+    assert identify(shapes).family == "sam_med2d"
+
+
 @pytest.mark.parametrize("version", ["2", "2.1"])
 @pytest.mark.parametrize("size", ["tiny", "small", "base_plus", "large"])
 def test_sam2(version, size):
@@ -53,7 +59,7 @@ def test_the_shipped_model():
 
 
 def test_every_architecture_of_the_catalogue_can_be_found():
-    known = {f"sam/vit_{size}" for size in "blh"} | {"anysam/nano"}
+    known = {f"sam/vit_{size}" for size in "blh"} | {"anysam/nano", "sam-med2d/vit_b"}
     known |= {f"sam{v}/{s}" for v in ("2", "2.1") for s in ("tiny", "small", "base-plus", "large")}
     assert {spec.architecture for spec in catalogue()} == known
 
@@ -80,7 +86,6 @@ def test_sam_without_its_blocks_is_incomplete():
     ("family", "tensor"),
     [
         ("SAM-HQ", "mask_decoder.hf_token.weight"),
-        ("SAM-Med2D", "image_encoder.blocks.0.Adapter.norm.weight"),
         ("MobileSAM", "image_encoder.layers.1.blocks.0.attn.qkv.weight"),
         ("EdgeSAM", "image_encoder.fuse_stage2.weight"),
         ("EdgeTAM", "spatial_perceiver.latents"),

@@ -27,7 +27,7 @@ class Architecture:
     Parameters
     ----------
     version : str
-        "sam", "sam2", "sam2.1" or "anysam".
+        "sam", "sam-med2d", "sam2", "sam2.1" or "anysam".
     size : str
         "vit_b", "tiny", "base-plus", "nano", ...
     """
@@ -38,12 +38,18 @@ class Architecture:
     @property
     def family(self) -> str:
         """As ``PromptableModel.family``: which module of ``networks`` builds it."""
-        return "sam" if self.version == "sam" else "sam2"
+        return _FAMILIES.get(self.version, "sam2")
 
     def __str__(self) -> str:
         """Return "version/size", as the catalogue writes it."""
         return f"{self.version}/{self.size}"
 
+
+# Whatever is not here is of SAM 2's kind.
+_FAMILIES = {"sam": "sam", "sam-med2d": "sam_med2d"}
+
+# SAM-Med2D has SAM's tensors and adapters: segment_anything/modeling/image_encoder.py.
+_SAM_MED2D = "image_encoder.blocks.0.Adapter.norm.weight"
 
 # (embed_dim, depth) of the image encoder: segment_anything/build_sam.py.
 _SAM_SIZES = {(768, 12): "vit_b", (1024, 24): "vit_l", (1280, 32): "vit_h"}
@@ -57,10 +63,11 @@ _SAM2_SIZES = {
 }
 _OWN_SIZES = {(32, 7, 128): "nano"}
 
+_KNOWN = "SAM, SAM-Med2D, SAM 2 or SAM 2.1"
+
 # A tensor whose name matches marks a family that has SAM's names but another network.
 _RELATIVES = (
     ("SAM-HQ", r"mask_decoder\.hf_token"),
-    ("SAM-Med2D", r"image_encoder\.blocks\.\d+\.Adapter\."),
     ("MobileSAM or MedSAM-Lite", r"image_encoder\.layers\.\d+\.blocks\."),
     ("EdgeSAM", r"image_encoder\.fuse_stage2\."),
     ("EdgeTAM", r"spatial_perceiver\."),
@@ -93,7 +100,7 @@ def identify(shapes: Shapes) -> Architecture:
     first = ", ".join(sorted(shapes)[:3])
     raise UnknownArchitectureError(
         f"Its {len(shapes)} tensors ({first}, ...) belong to no model that this version knows; "
-        "choose a checkpoint of SAM, SAM 2 or SAM 2.1."
+        f"choose a checkpoint of {_KNOWN}."
     )
 
 
@@ -102,7 +109,7 @@ def _refuse_relatives(shapes: Shapes) -> None:
         if any(re.match(pattern, name) for name in shapes):
             raise UnknownArchitectureError(
                 f"It looks like a {family} checkpoint, which this version cannot load; "
-                "choose a checkpoint of SAM, SAM 2 or SAM 2.1."
+                f"choose a checkpoint of {_KNOWN}."
             )
 
 
@@ -114,8 +121,9 @@ def _identify_sam(shapes: Shapes) -> Architecture:
             "It looks like SAM but lacks the tensors of its image encoder "
             "(image_encoder.blocks.0.attn.rel_pos_h); get the complete file."
         )
+    version = "sam-med2d" if _SAM_MED2D in shapes else "sam"
     # Every hyper-parameter can be read from the shapes, so other widths and depths load too.
-    return Architecture("sam", _SAM_SIZES.get((width, depth), f"vit_{width}x{depth}"))
+    return Architecture(version, _SAM_SIZES.get((width, depth), f"vit_{width}x{depth}"))
 
 
 def _identify_sam2(shapes: Shapes) -> Architecture:

@@ -197,6 +197,12 @@ def _build(
             preprocessing=PREPROCESSINGS[own] if own else SAM,
             capabilities=_capabilities(member),
         )
+    if architecture.family == "sam_med2d":
+        from napari_anysam.networks.sam_med2d import build_sam_med2d
+
+        return build_sam_med2d(
+            checkpoint.tensors, name=name, key=key, device=device, precision=precision
+        )
     from napari_anysam.networks.sam2 import build_sam2
 
     return build_sam2(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MEDSAM", "PREPROCESSINGS", "SAM", "Preprocessing"]
+__all__ = ["MEDSAM", "PREPROCESSINGS", "SAM", "SAM_MED2D", "Preprocessing"]
 
 Size = tuple[int, int]
 
@@ -100,6 +100,19 @@ def _bicubic(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     return np.asarray(resized, dtype=np.uint8)
 
 
+def _nearest(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """As ``cv2.resize`` with INTER_NEAREST: the pixel at the scaled corner, not at the centre."""
+    rows, columns = (_corners(*lengths) for lengths in zip(image.shape, size, strict=False))
+    return image[rows[:, None], columns]
+
+
+def _corners(before: int, after: int) -> NDArray[np.intp]:
+    # imgproc/src/resize.cpp, resizeNN: floor(x * ifx), in double, with ifx = 1 / (after / before).
+    scaled = np.floor(np.arange(after) * (1 / (after / before)))
+    places: NDArray[np.intp] = np.minimum(scaled, before - 1).astype(np.intp)
+    return places
+
+
 def _standardised(pixels: torch.Tensor) -> torch.Tensor:
     mean = pixels.new_tensor(_MEAN)[:, None, None]
     return (pixels - mean) / pixels.new_tensor(_STD)[:, None, None]
@@ -127,4 +140,12 @@ def _as_probabilities(logits: torch.Tensor, _side: int, _fitted: Size, shape: Si
 SAM = Preprocessing("sam", _pil_bilinear, _standardised, _through_the_square, keeps_aspect=True)
 MEDSAM = Preprocessing("medsam", _bicubic, _stretched, _as_probabilities, keeps_aspect=False)
 
-PREPROCESSINGS: Mapping[str, Preprocessing] = {record.name: record for record in (SAM, MEDSAM)}
+# OpenGVLab/SAM-Med2D, segment_anything/predictor_sammed.py. It normalises before it picks pixels,
+# which gives the same values.
+SAM_MED2D = Preprocessing(
+    "sam-med2d", _nearest, _standardised, _through_the_square, keeps_aspect=False
+)
+
+PREPROCESSINGS: Mapping[str, Preprocessing] = {
+    record.name: record for record in (SAM, MEDSAM, SAM_MED2D)
+}

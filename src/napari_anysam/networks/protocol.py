@@ -182,7 +182,8 @@ class PromptableModel(Protocol):
         previous_logits : tensor (B, 1, h, w), optional
             Logits of an earlier answer, to be refined.
         multimask : bool, optional
-            Three candidates or one; None asks for three where the prompt is a single point.
+            Three candidates or one; None asks for three where the prompt is a single point, or
+            where the network was trained to give three to every prompt.
         """
 
     def upscale(self, logits: torch.Tensor, image_shape: tuple[int, int]) -> torch.Tensor:

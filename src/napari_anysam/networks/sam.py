@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
     from napari_anysam.segmentation.prompts import Prompt
 
-__all__ = ["SamModel", "build_sam"]
+    Shapes = Mapping[str, tuple[int, ...]]
+
+__all__ = ["SamModel", "build_sam", "filled_sam", "sam_network"]
 
 # The decoder repeats the image's features for every object: 4 MB each, and attention on top.
 _OBJECTS_AT_ONCE = 16
@@ -77,6 +79,9 @@ class SamModel:
     """
 
     family = "sam"
+
+    three_always = False
+    """Whether every prompt gets three candidates by default, not only a single point."""
 
     def __init__(
         self,
@@ -147,6 +152,8 @@ class SamModel:
         self.capabilities.check(self.name, prompts, refined=previous_logits is not None)
         if embedding.model_key != self.key:
             raise ValueError(f"The embedding is of {embedding.model_key}, not of {self.key}.")
+        if multimask is None and self.three_always:
+            multimask = True
         layouts = [_layout(prompt, previous_logits is not None, multimask) for prompt in prompts]
         count = max((layout.candidates for layout in layouts), default=1)
         size = self._network.prompt_encoder.mask_input_size
@@ -308,16 +315,7 @@ def build_sam(
     CheckpointError
         If a tensor is missing, unexpected or of another shape.
     """
-    try:
-        with torch.device("meta"):  # neither memory nor time for random initial values
-            network = _network({key: tuple(tensor.shape) for key, tensor in tensors.items()})
-    except (KeyError, IndexError, ArithmeticError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"The tensors of {name} do not describe a SAM network ({error}); get the complete file."
-        ) from error
-    fill_network(network, tensors, name, device)
-    network.register_buffer("pixel_mean", _column(_PIXEL_MEAN, device), persistent=False)
-    network.register_buffer("pixel_std", _column(_PIXEL_STD, device), persistent=False)
+    network = filled_sam(sam_network, tensors, name, device)
     return SamModel(
         network,
         name=name,
@@ -328,12 +326,49 @@ def build_sam(
     )
 
 
+def filled_sam(
+    describe: Callable[[Shapes], Sam],
+    tensors: Mapping[str, torch.Tensor],
+    name: str,
+    device: torch.device,
+) -> Sam:
+    """Build a network of SAM's kind from its tensors' shapes, and fill it with them.
+
+    Parameters
+    ----------
+    describe : callable
+        Returns the network for the shapes of all tensors; called where nothing is allocated.
+    tensors : mapping of str to tensor
+        Its complete state dict without prefixes.
+    name : str
+        For messages.
+    device : torch.device
+        Where the network shall compute.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor is missing, unexpected or of another shape.
+    """
+    try:
+        with torch.device("meta"):  # neither memory nor time for random initial values
+            network = describe({key: tuple(tensor.shape) for key, tensor in tensors.items()})
+    except (KeyError, IndexError, ArithmeticError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"The tensors of {name} do not describe a SAM network ({error}); get the complete file."
+        ) from error
+    fill_network(network, tensors, name, device)
+    network.register_buffer("pixel_mean", _column(_PIXEL_MEAN, device), persistent=False)
+    network.register_buffer("pixel_std", _column(_PIXEL_STD, device), persistent=False)
+    return network
+
+
 def _column(values: Sequence[float], device: torch.device) -> torch.Tensor:
     return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
-def _network(shapes: Mapping[str, tuple[int, ...]]) -> Sam:
-    """Build the network without values; as ``build_sam._build_sam``, hyper-parameters by shape."""
+def sam_network(shapes: Shapes) -> Sam:
+    """Build the network of such tensors as ``segment_anything/build_sam.py`` does."""
     encoder = _encoder(shapes)
     width = shapes["image_encoder.neck.0.weight"][0]
     grid = shapes["image_encoder.pos_embed"][1]
@@ -351,7 +386,7 @@ def _network(shapes: Mapping[str, tuple[int, ...]]) -> Sam:
     )
 
 
-def _encoder(shapes: Mapping[str, tuple[int, ...]]) -> ImageEncoderViT:
+def _encoder(shapes: Shapes) -> ImageEncoderViT:
     width, _, patch, _ = shapes["image_encoder.patch_embed.proj.weight"]
     grid = shapes["image_encoder.pos_embed"][1]
     depth = sum(key.endswith(".attn.rel_pos_h") for key in shapes)
@@ -373,7 +408,7 @@ def _encoder(shapes: Mapping[str, tuple[int, ...]]) -> ImageEncoderViT:
     )
 
 
-def _decoder(shapes: Mapping[str, tuple[int, ...]], width: int) -> MaskDecoder:
+def _decoder(shapes: Shapes, width: int) -> MaskDecoder:
     head = "mask_decoder.iou_prediction_head.layers"
     return MaskDecoder(
         num_multimask_outputs=shapes["mask_decoder.mask_tokens.weight"][0] - 1,
