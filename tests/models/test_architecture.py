@@ -60,6 +60,7 @@ def test_the_shipped_model():
 
 def test_every_architecture_of_the_catalogue_can_be_found():
     known = {f"sam/vit_{size}" for size in "blh"} | {"anysam/nano", "sam-med2d/vit_b"}
+    known |= {"efficient-sam/vit_t", "efficient-sam/vit_s"}
     known |= {f"sam{v}/{s}" for v in ("2", "2.1") for s in ("tiny", "small", "base-plus", "large")}
     assert {spec.architecture for spec in catalogue()} == known
 

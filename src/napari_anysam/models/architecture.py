@@ -27,7 +27,7 @@ class Architecture:
     Parameters
     ----------
     version : str
-        "sam", "sam-med2d", "sam2", "sam2.1" or "anysam".
+        "sam", "sam-med2d", "efficient-sam", "sam2", "sam2.1" or "anysam".
     size : str
         "vit_b", "tiny", "base-plus", "nano", ...
     """
@@ -46,13 +46,17 @@ class Architecture:
 
 
 # Whatever is not here is of SAM 2's kind.
-_FAMILIES = {"sam": "sam", "sam-med2d": "sam_med2d"}
+_FAMILIES = {"sam": "sam", "sam-med2d": "sam_med2d", "efficient-sam": "efficient_sam"}
 
 # SAM-Med2D has SAM's tensors and adapters: segment_anything/modeling/image_encoder.py.
 _SAM_MED2D = "image_encoder.blocks.0.Adapter.norm.weight"
 
 # (embed_dim, depth) of the image encoder: segment_anything/build_sam.py.
 _SAM_SIZES = {(768, 12): "vit_b", (1024, 24): "vit_l", (1280, 32): "vit_h"}
+
+# EfficientSAM tells a box's corners by their own names: efficient_sam/efficient_sam_decoder.py.
+_EFFICIENT_SAM = "prompt_encoder.bbox_top_left_embeddings.weight"
+_EFFICIENT_SAM_SIZES = {(192, 12): "vit_t", (384, 12): "vit_s"}
 
 # (embed_dim, number of blocks, d_model): sam2/configs/*/*.yaml, and our own builtin/*.yaml.
 _SAM2_SIZES = {
@@ -63,7 +67,7 @@ _SAM2_SIZES = {
 }
 _OWN_SIZES = {(32, 7, 128): "nano"}
 
-_KNOWN = "SAM, SAM-Med2D, SAM 2 or SAM 2.1"
+_KNOWN = "SAM, SAM-Med2D, EfficientSAM, SAM 2 or SAM 2.1"
 
 # A tensor whose name matches marks a family that has SAM's names but another network.
 _RELATIVES = (
@@ -116,6 +120,9 @@ def _refuse_relatives(shapes: Shapes) -> None:
 def _identify_sam(shapes: Shapes) -> Architecture:
     width = _first(shapes, "image_encoder.patch_embed.proj.weight")
     depth = _count(shapes, r"image_encoder\.blocks\.(\d+)\.")
+    if _EFFICIENT_SAM in shapes:
+        size = _EFFICIENT_SAM_SIZES.get((width, depth), f"vit_{width}x{depth}")
+        return Architecture("efficient-sam", size)
     if not depth or "image_encoder.blocks.0.attn.rel_pos_h" not in shapes:
         raise UnknownArchitectureError(
             "It looks like SAM but lacks the tensors of its image encoder "

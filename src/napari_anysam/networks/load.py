@@ -203,6 +203,12 @@ def _build(
         return build_sam_med2d(
             checkpoint.tensors, name=name, key=key, device=device, precision=precision
         )
+    if architecture.family == "efficient_sam":
+        from napari_anysam.networks.efficient_sam import build_efficient_sam
+
+        return build_efficient_sam(
+            checkpoint.tensors, name=name, key=key, device=device, precision=precision
+        )
     from napari_anysam.networks.sam2 import build_sam2
 
     return build_sam2(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MEDSAM", "PREPROCESSINGS", "SAM", "SAM_MED2D", "Preprocessing"]
+__all__ = ["EFFICIENT_SAM", "MEDSAM", "PREPROCESSINGS", "SAM", "SAM_MED2D", "Preprocessing"]
 
 Size = tuple[int, int]
 
@@ -40,7 +40,7 @@ class Preprocessing:
     name : str
         As the catalogue's ``preprocessing`` names it; part of the model's key.
     resize : callable
-        Brings a uint8 image (H, W, 3) to uint8 (h, w, 3), given (h, w).
+        Brings a uint8 image (H, W, 3) to uint8 or float32 (h, w, 3) in 0..255, given (h, w).
     normalise : callable
         Brings float32 pixels (1, 3, h, w) in 0..255 to what the network was trained with.
     enlarge : callable
@@ -52,7 +52,7 @@ class Preprocessing:
     """
 
     name: str
-    resize: Callable[[NDArray[np.uint8], Size], NDArray[np.uint8]]
+    resize: Callable[[NDArray[np.uint8], Size], NDArray[Any]]
     normalise: Callable[[torch.Tensor], torch.Tensor]
     enlarge: Callable[[torch.Tensor, int, Size, Size], torch.Tensor]
     keeps_aspect: bool
@@ -113,6 +113,14 @@ def _corners(before: int, after: int) -> NDArray[np.intp]:
     return places
 
 
+def _bilinear(image: NDArray[np.uint8], size: Size) -> NDArray[np.float32]:
+    """As yformer/EfficientSAM, efficient_sam/efficient_sam.py preprocess: not antialiased."""
+    pixels = torch.tensor(image).permute(2, 0, 1)[None].float()
+    resized = F.interpolate(pixels, size, mode="bilinear", align_corners=False)
+    plane: NDArray[np.float32] = resized[0].permute(1, 2, 0).numpy()
+    return plane
+
+
 def _standardised(pixels: torch.Tensor) -> torch.Tensor:
     mean = pixels.new_tensor(_MEAN)[:, None, None]
     return (pixels - mean) / pixels.new_tensor(_STD)[:, None, None]
@@ -137,6 +145,11 @@ def _as_probabilities(logits: torch.Tensor, _side: int, _fitted: Size, shape: Si
     return torch.logit(enlarged, eps=_NEAREST_TO_CERTAIN)
 
 
+def _bicubic_at_once(logits: torch.Tensor, _side: int, _fitted: Size, shape: Size) -> torch.Tensor:
+    """As EfficientSAM's predict_masks."""
+    return F.interpolate(logits, shape, mode="bicubic", align_corners=False)
+
+
 SAM = Preprocessing("sam", _pil_bilinear, _standardised, _through_the_square, keeps_aspect=True)
 MEDSAM = Preprocessing("medsam", _bicubic, _stretched, _as_probabilities, keeps_aspect=False)
 
@@ -146,6 +159,11 @@ SAM_MED2D = Preprocessing(
     "sam-med2d", _nearest, _standardised, _through_the_square, keeps_aspect=False
 )
 
+# efficient_sam.py has the same statistics for pixels in 0..1.
+EFFICIENT_SAM = Preprocessing(
+    "efficient-sam", _bilinear, _standardised, _bicubic_at_once, keeps_aspect=False
+)
+
 PREPROCESSINGS: Mapping[str, Preprocessing] = {
-    record.name: record for record in (SAM, MEDSAM, SAM_MED2D)
+    record.name: record for record in (SAM, MEDSAM, SAM_MED2D, EFFICIENT_SAM)
 }

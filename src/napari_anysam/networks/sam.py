@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     Shapes = Mapping[str, tuple[int, ...]]
 
-__all__ = ["SamModel", "build_sam", "filled_sam", "sam_network"]
+__all__ = ["SamModel", "build_sam", "filled_sam", "sam_decoder", "sam_network"]
 
 # The decoder repeats the image's features for every object: 4 MB each, and attention on top.
 _OBJECTS_AT_ONCE = 16
@@ -380,7 +380,7 @@ def sam_network(shapes: Shapes) -> Sam:
             input_image_size=(encoder.img_size, encoder.img_size),
             mask_in_chans=shapes["prompt_encoder.mask_downscaling.3.weight"][0],
         ),
-        mask_decoder=_decoder(shapes, width),
+        mask_decoder=sam_decoder(shapes, width),
         pixel_mean=list(_PIXEL_MEAN),
         pixel_std=list(_PIXEL_STD),
     )
@@ -408,7 +408,10 @@ def _encoder(shapes: Shapes) -> ImageEncoderViT:
     )
 
 
-def _decoder(shapes: Shapes, width: int) -> MaskDecoder:
+def sam_decoder(
+    shapes: Shapes, width: int, activation: type[torch.nn.Module] = torch.nn.ReLU
+) -> MaskDecoder:
+    """Build the decoder of such tensors, with the activation that its transformer has."""
     head = "mask_decoder.iou_prediction_head.layers"
     return MaskDecoder(
         num_multimask_outputs=shapes["mask_decoder.mask_tokens.weight"][0] - 1,
@@ -417,6 +420,7 @@ def _decoder(shapes: Shapes, width: int) -> MaskDecoder:
             embedding_dim=width,
             mlp_dim=shapes["mask_decoder.transformer.layers.0.mlp.lin1.weight"][0],
             num_heads=_DECODER_HEADS,
+            activation=activation,
         ),
         transformer_dim=width,
         iou_head_depth=sum(key.startswith(head) and key.endswith(".weight") for key in shapes),
