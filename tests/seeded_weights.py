@@ -11,9 +11,12 @@ import numpy as np
 import torch
 
 
-def seeded_state(shapes):
-    """Return a tensor for every name; ``shapes`` maps names to tuples, or to tensors."""
-    return {name: _values(name, tuple(getattr(s, "shape", s))) for name, s in shapes.items()}
+def seeded_state(shapes, gain=1.0):
+    """Return a tensor for every name; ``shapes`` maps names to tuples, or to tensors.
+
+    ``gain`` scales the matrices: below 1, deep networks without normalisation stay in range.
+    """
+    return {name: _values(name, tuple(getattr(s, "shape", s)), gain) for name, s in shapes.items()}
 
 
 def seeded_image(shape):
@@ -33,7 +36,7 @@ def sixteen(values):
     return flat[torch.from_numpy(places)].numpy()
 
 
-def _values(name, shape):
+def _values(name, shape, gain):
     if name.endswith("num_batches_tracked"):
         return torch.tensor(1)
     # RandomState's streams are frozen for ever, unlike those of default_rng.
@@ -43,7 +46,7 @@ def _values(name, shape):
     elif "gaussian_matrix" in name:
         pass
     elif len(shape) > 1 and not name.endswith(("_pos_h", "_pos_w", "pos_embed")):
-        normal = normal * math.sqrt(2 / np.prod(shape[1:]))
+        normal = normal * gain * math.sqrt(2 / np.prod(shape[1:]))
     elif name.endswith("weight"):
         normal = 1 + 0.1 * normal  # of a normalisation
     else:

@@ -60,7 +60,7 @@ def test_the_shipped_model():
 
 def test_every_architecture_of_the_catalogue_can_be_found():
     known = {f"sam/vit_{size}" for size in "blh"} | {"anysam/nano", "sam-med2d/vit_b"}
-    known |= {"efficient-sam/vit_t", "efficient-sam/vit_s"}
+    known |= {"efficient-sam/vit_t", "efficient-sam/vit_s", "edgetam/repvit_m1"}
     known |= {f"sam{v}/{s}" for v in ("2", "2.1") for s in ("tiny", "small", "base-plus", "large")}
     assert {spec.architecture for spec in catalogue()} == known
 
@@ -89,7 +89,6 @@ def test_sam_without_its_blocks_is_incomplete():
         ("SAM-HQ", "mask_decoder.hf_token.weight"),
         ("MobileSAM", "image_encoder.layers.1.blocks.0.attn.qkv.weight"),
         ("EdgeSAM", "image_encoder.fuse_stage2.weight"),
-        ("EdgeTAM", "spatial_perceiver.latents"),
         ("transformers", "vision_encoder.layers.0.attn.qkv.weight"),
         ("SAM 3", "detector.backbone.weight"),
     ],

@@ -57,7 +57,7 @@ class TestEveryRecord:
 
     def test_describes_itself_in_known_words(self, spec):
         assert set(spec.prompts) <= {"point", "box", "mask"}
-        assert spec.family in {"sam", "sam_med2d", "efficient_sam", "sam2"}
+        assert spec.family in {"sam", "sam_med2d", "efficient_sam", "sam2", "edge_tam"}
         assert spec.image_size % 16 == 0
         assert spec.preprocessing in {"", *PREPROCESSINGS}
         assert spec.licence

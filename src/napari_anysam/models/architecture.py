@@ -27,7 +27,7 @@ class Architecture:
     Parameters
     ----------
     version : str
-        "sam", "sam-med2d", "efficient-sam", "sam2", "sam2.1" or "anysam".
+        "sam", "sam-med2d", "efficient-sam", "sam2", "sam2.1", "edgetam" or "anysam".
     size : str
         "vit_b", "tiny", "base-plus", "nano", ...
     """
@@ -46,7 +46,12 @@ class Architecture:
 
 
 # Whatever is not here is of SAM 2's kind.
-_FAMILIES = {"sam": "sam", "sam-med2d": "sam_med2d", "efficient-sam": "efficient_sam"}
+_FAMILIES = {
+    "sam": "sam",
+    "sam-med2d": "sam_med2d",
+    "efficient-sam": "efficient_sam",
+    "edgetam": "edge_tam",
+}
 
 # SAM-Med2D has SAM's tensors and adapters: segment_anything/modeling/image_encoder.py.
 _SAM_MED2D = "image_encoder.blocks.0.Adapter.norm.weight"
@@ -67,14 +72,13 @@ _SAM2_SIZES = {
 }
 _OWN_SIZES = {(32, 7, 128): "nano"}
 
-_KNOWN = "SAM, SAM-Med2D, EfficientSAM, SAM 2 or SAM 2.1"
+_KNOWN = "SAM, SAM-Med2D, EfficientSAM, SAM 2, SAM 2.1 or EdgeTAM"
 
 # A tensor whose name matches marks a family that has SAM's names but another network.
 _RELATIVES = (
     ("SAM-HQ", r"mask_decoder\.hf_token"),
     ("MobileSAM or MedSAM-Lite", r"image_encoder\.layers\.\d+\.blocks\."),
     ("EdgeSAM", r"image_encoder\.fuse_stage2\."),
-    ("EdgeTAM", r"spatial_perceiver\."),
     ("EfficientTAM", r"image_encoder\.trunk\..*\.rel_pos|image_encoder\.trunk\.pos_embed_cls"),
     ("SAM in the layout of transformers", r"vision_encoder\.(layers|backbone)\."),
     ("SAM 3", r"(detector|tracker)\."),
@@ -95,6 +99,8 @@ def identify(shapes: Shapes) -> Architecture:
         If no network of this package has such tensors.
     """
     _refuse_relatives(shapes)
+    if {"spatial_perceiver.latents", "image_encoder.trunk.body.stem.conv1.c.weight"} <= set(shapes):
+        return Architecture("edgetam", "repvit_m1")  # published in one size
     if {"image_encoder.trunk.patch_embed.proj.weight", "memory_encoder.out_proj.weight"} <= set(
         shapes
     ):

@@ -209,6 +209,12 @@ def _build(
         return build_efficient_sam(
             checkpoint.tensors, name=name, key=key, device=device, precision=precision
         )
+    if architecture.family == "edge_tam":
+        from napari_anysam.networks.edge_tam import build_edge_tam
+
+        return build_edge_tam(
+            checkpoint.tensors, name=name, key=key, device=device, precision=precision
+        )
     from napari_anysam.networks.sam2 import build_sam2
 
     return build_sam2(

@@ -151,7 +151,8 @@ def _keep_constants(network: SAM2Base) -> None:
         if isinstance(module, PositionEmbeddingSine):
             module.forward = _shared_positions(module)
     trunk = network.image_encoder.trunk
-    trunk._get_pos_embed = cache(trunk._get_pos_embed)
+    if hasattr(trunk, "_get_pos_embed"):  # Hiera's
+        trunk._get_pos_embed = cache(trunk._get_pos_embed)
 
 
 def _shared_positions(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
