@@ -39,6 +39,12 @@ def test_sam(size):
     assert str(identify(sam_shapes(size))) == f"sam/{size}"
 
 
+def test_sam_med2d_has_adapters_in_addition():
+    shapes = {**sam_shapes("vit_b"), "image_encoder.blocks.0.Adapter.norm.weight": (768,)}
+    assert identify(shapes) == Architecture("sam_med2d", "vit_b")
+    assert identify(shapes).family == "sam_med2d"
+
+
 @pytest.mark.parametrize("version", ["2", "2.1"])
 @pytest.mark.parametrize("size", ["tiny", "small", "base_plus", "large"])
 def test_sam2(version, size):
@@ -53,10 +59,12 @@ def test_the_shipped_model():
 
 
 def test_every_architecture_of_the_catalogue_can_be_found():
-    known = {f"sam/vit_{size}" for size in "blh"} | {"anysam/nano"}
-    known |= {f"sam{v}/{s}" for v in ("2", "2.1") for s in ("tiny", "small", "base-plus", "large")}
-    known |= {"mobile_sam/vit_t", "medsam_lite/vit_t", "edge_sam/repvit_m1"}
+    known = {"anysam/nano"} | {f"sam/vit_{size}" for size in "blh"}
     known |= {f"sam_hq/vit_{size}" for size in ("tiny", "b", "l", "h")}
+    known |= {"mobile_sam/vit_t", "medsam_lite/vit_t", "sam_med2d/vit_b"}
+    known |= {"edge_sam/repvit_m1", "efficient_sam/vit_t", "efficient_sam/vit_s"}
+    known |= {f"sam{v}/{s}" for v in ("2", "2.1") for s in ("tiny", "small", "base-plus", "large")}
+    known |= {"edge_tam/repvit_m1"}
     assert {spec.architecture for spec in catalogue()} == known
 
 
@@ -81,8 +89,6 @@ def test_sam_without_its_blocks_is_incomplete():
 @pytest.mark.parametrize(
     ("family", "tensor"),
     [
-        ("SAM-Med2D", "image_encoder.blocks.0.Adapter.norm.weight"),
-        ("EdgeTAM", "spatial_perceiver.latents"),
         ("transformers", "vision_encoder.layers.0.attn.qkv.weight"),
         ("SAM 3", "detector.backbone.weight"),
     ],

@@ -12,6 +12,7 @@ from napari_anysam.models.catalogue import (
     names,
     parse_catalogue,
 )
+from napari_anysam.networks.preprocessing import PREPROCESSINGS
 
 MINIMAL = """
 [[models]]
@@ -36,7 +37,8 @@ def test_holds_the_shipped_model_and_the_official_sizes():
 
 
 def test_holds_the_relatives_of_sam():
-    assert set(names()) >= {"mobile-sam", "medsam-lite", "edge-sam", "edge-sam-3x"}
+    assert set(names()) >= {"mobile-sam", "edge-sam", "edge-sam-3x", "medsam", "medsam-lite"}
+    assert set(names()) >= {"efficient-sam-vitt", "efficient-sam-vits", "sam-med2d"}
     assert set(names()) >= {f"sam-hq-vit-{size}" for size in ("tiny", "b", "l", "h")}
 
 
@@ -49,6 +51,10 @@ def test_the_models_of_micro_sam_have_the_names_that_its_users_know():
     for size in ("vit_b", "vit_l", "vit_h"):
         assert find_model(f"{size}_histopathology").architecture == f"sam/{size}"
     assert find_model("vit_b_medical_imaging").architecture == "sam/vit_b"
+
+
+def test_holds_the_relatives_of_sam2():
+    assert set(names()) >= {"edgetam", "medsam2"}
 
 
 def test_says_what_must_not_be_used_commercially():
@@ -89,6 +95,7 @@ class TestEveryRecord:
         assert set(spec.prompts) <= {"point", "box", "mask"}
         assert spec.family == Architecture(*spec.architecture.split("/")).family
         assert spec.image_size % 16 == 0
+        assert spec.preprocessing in {"", *PREPROCESSINGS}
         assert spec.licence
         assert spec.description.endswith(".")
 

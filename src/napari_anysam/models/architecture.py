@@ -27,7 +27,8 @@ class Architecture:
     Parameters
     ----------
     version : str
-        "sam", "sam_hq", "mobile_sam", "medsam_lite", "edge_sam", "sam2", "sam2.1" or "anysam".
+        "sam", "sam_hq", "mobile_sam", "edge_sam", "efficient_sam", "medsam_lite", "sam_med2d",
+        "sam2", "sam2.1", "edge_tam" or "anysam".
     size : str
         "vit_b", "tiny", "base-plus", "nano", ...
     """
@@ -45,8 +46,15 @@ class Architecture:
         return f"{self.version}/{self.size}"
 
 
+# SAM-Med2D has SAM's tensors and adapters: segment_anything/modeling/image_encoder.py.
+_SAM_MED2D = "image_encoder.blocks.0.Adapter.norm.weight"
+
 # (embed_dim, depth) of the image encoder: segment_anything/build_sam.py.
 _SAM_SIZES = {(768, 12): "vit_b", (1024, 24): "vit_l", (1280, 32): "vit_h"}
+
+# EfficientSAM tells a box's corners by their own names: efficient_sam/efficient_sam_decoder.py.
+_EFFICIENT_SAM = "prompt_encoder.bbox_top_left_embeddings.weight"
+_EFFICIENT_SAM_SIZES = {(192, 12): "vit_t", (384, 12): "vit_s"}
 
 # (embed_dim, number of blocks, d_model): sam2/configs/*/*.yaml, and our own builtin/*.yaml.
 _SAM2_SIZES = {
@@ -62,8 +70,6 @@ _PATCH_OF_TINY_VIT = "image_encoder.patch_embed.seq.0.c.weight"
 
 # A tensor whose name matches marks a family that has SAM's names but another network.
 _RELATIVES = (
-    ("SAM-Med2D", r"image_encoder\.blocks\.\d+\.Adapter\."),
-    ("EdgeTAM", r"spatial_perceiver\."),
     ("EfficientTAM", r"image_encoder\.trunk\..*\.rel_pos|image_encoder\.trunk\.pos_embed_cls"),
     ("SAM in the layout of transformers", r"vision_encoder\.(layers|backbone)\."),
     ("SAM 3", r"(detector|tracker)\."),
@@ -84,6 +90,8 @@ def identify(shapes: Shapes) -> Architecture:
         If no network of this package has such tensors.
     """
     _refuse_relatives(shapes)
+    if {"spatial_perceiver.latents", "image_encoder.trunk.body.stem.conv1.c.weight"} <= set(shapes):
+        return Architecture("edge_tam", "repvit_m1")  # published in one size
     if {"image_encoder.trunk.patch_embed.proj.weight", "memory_encoder.out_proj.weight"} <= set(
         shapes
     ):
@@ -115,13 +123,17 @@ def _refuse_relatives(shapes: Shapes) -> None:
 def _identify_sam(shapes: Shapes) -> Architecture:
     width = _first(shapes, "image_encoder.patch_embed.proj.weight")
     depth = _count(shapes, r"image_encoder\.blocks\.(\d+)\.")
+    if _EFFICIENT_SAM in shapes:
+        size = _EFFICIENT_SAM_SIZES.get((width, depth), f"vit_{width}x{depth}")
+        return Architecture("efficient_sam", size)
     if not depth or "image_encoder.blocks.0.attn.rel_pos_h" not in shapes:
         raise UnknownArchitectureError(
             "It looks like SAM but lacks the tensors of its image encoder "
             "(image_encoder.blocks.0.attn.rel_pos_h); get the complete file."
         )
+    version = "sam_med2d" if _SAM_MED2D in shapes else "sam"
     # Every hyper-parameter can be read from the shapes, so other widths and depths load too.
-    return Architecture("sam", _SAM_SIZES.get((width, depth), f"vit_{width}x{depth}"))
+    return Architecture(version, _SAM_SIZES.get((width, depth), f"vit_{width}x{depth}"))
 
 
 def _identify_sam_hq(shapes: Shapes) -> Architecture:

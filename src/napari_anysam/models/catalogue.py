@@ -73,6 +73,9 @@ class ModelSpec:
         Kinds of images: "natural", "light microscopy", ...
     builtin : bool
         Whether the weights come with this package.
+    preprocessing : str
+        How images are brought to the network (``networks/preprocessing.py``), where that is not
+        what its architecture says.
     """
 
     name: str
@@ -95,6 +98,7 @@ class ModelSpec:
     sha256: str | None = None
     sha256_trust: str = ""
     builtin: bool = False
+    preprocessing: str = ""
 
     @property
     def all_names(self) -> tuple[str, ...]:

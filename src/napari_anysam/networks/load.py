@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_anysam.errors import CheckpointError, ModelNotFoundError
 from napari_anysam.models.architecture import Architecture, identify
@@ -20,6 +20,7 @@ from napari_anysam.models.checkpoint import Checkpoint, file_sha256, read_checkp
 from napari_anysam.models.store import builtin_folder, default_store
 from napari_anysam.networks.device import choose_device, choose_precision
 from napari_anysam.networks.native import without_clashing_triton
+from napari_anysam.networks.protocol import Capabilities
 
 if TYPE_CHECKING:
     import os
@@ -96,12 +97,14 @@ def load_with_report(
     architecture = _identify(checkpoint, spec)
     say(f"Checking {path.name} ...")
     sha256 = file_sha256(path)
-    name = _name(path, sha256, spec, _variant(variant, architecture))
+    known = _known(path, sha256, spec)
+    said = _variant(variant, architecture)
+    name = _name(path, known, said)
     resolved = choose_precision(precision, chosen, checkpoint.parameters)
     say(f"Building {name} on {chosen} in {resolved} ...")
     key = f"{architecture}:{sha256}:{chosen.type}:v{_PROTOCOL_VERSION}"
     with without_clashing_triton():  # this imports the networks
-        return _build(checkpoint, architecture, name, key, chosen, resolved)
+        return _build(checkpoint, architecture, known or said, name, key, chosen, resolved)
 
 
 def _silent(_words: str) -> None:
@@ -151,44 +154,80 @@ def _variant(variant: str | None, architecture: Architecture) -> ModelSpec | Non
     )
 
 
-def _name(path: Path, sha256: str, spec: ModelSpec | None, variant: ModelSpec | None) -> str:
-    """Name a model: by catalogue, by its hash, by what the caller says, else by its file."""
-    if spec is not None:
-        if spec.sha256 is not None and spec.sha256 != sha256:
-            warnings.warn(
-                f"{path} is not the official file of {spec.title} (its SHA-256 differs); "
-                "it is used as it is.",
-                stacklevel=4,
-            )
-        return spec.name
-    known = find_by_sha256(sha256)
+def _known(path: Path, sha256: str, spec: ModelSpec | None) -> ModelSpec | None:
+    """Find the catalogue model that a file is: the one it was asked as, or the one of its hash."""
+    if spec is None:
+        return find_by_sha256(sha256)
+    if spec.sha256 is not None and spec.sha256 != sha256:
+        warnings.warn(
+            f"{path} is not the official file of {spec.title} (its SHA-256 differs); "
+            "it is used as it is.",
+            stacklevel=4,
+        )
+    return spec
+
+
+def _name(path: Path, known: ModelSpec | None, said: ModelSpec | None) -> str:
+    """Name a model: as the catalogue does, else by its file and what the caller says of it."""
     if known is not None:
         return known.name
-    return path.stem if variant is None else f"{path.stem} ({variant.name})"
+    return path.stem if said is None else f"{path.stem} ({said.name})"
 
 
 def _build(
     checkpoint: Checkpoint,
     architecture: Architecture,
+    member: ModelSpec | None,
     name: str,
     key: str,
     device: torch.device,
     precision: str,
 ) -> PromptableModel:
+    """Build the network; ``member`` says which of those that share its architecture it is."""
     family = architecture.family
-    settings = {"name": name, "key": key, "device": device, "precision": precision}
     # A family is a module of its name with a function of its name.
     build = getattr(import_module(f"napari_anysam.networks.{family}"), f"build_{family}")
-    if family == "sam2":
-        return build(checkpoint.tensors, _configuration(architecture), **settings)  # type: ignore[no-any-return]
-    return build(checkpoint.tensors, **settings)  # type: ignore[no-any-return]
+    model: PromptableModel = build(
+        checkpoint.tensors,
+        name=name,
+        key=key,
+        device=device,
+        precision=precision,
+        **_untold(architecture, member),
+    )
+    return model
 
 
-def _configuration(architecture: Architecture) -> DictConfig | Path:
-    """Find the YAML that describes a network of SAM 2's kind."""
-    from napari_anysam.networks.sam2_build import official_configuration
+def _untold(architecture: Architecture, member: ModelSpec | None) -> dict[str, Any]:
+    """Return what a builder needs to know beside the tensors, where a family's members differ."""
+    if architecture.family == "sam2":
+        return {"configuration": _configuration(architecture, member)}
+    if architecture.family == "sam" and member is not None:
+        from napari_anysam.networks.preprocessing import PREPROCESSINGS
+
+        return {
+            "preprocessing": PREPROCESSINGS[member.preprocessing or "sam"],
+            "capabilities": _capabilities(member),
+        }
+    return {}
+
+
+def _capabilities(member: ModelSpec) -> Capabilities:
+    return Capabilities(
+        points="point" in member.prompts,
+        boxes="box" in member.prompts,
+        masks="mask" in member.prompts,
+    )
+
+
+def _configuration(architecture: Architecture, member: ModelSpec | None) -> DictConfig | Path:
+    """Find what describes a network of SAM 2's kind, at the image size of a family's member."""
+    from napari_anysam.networks.sam2_build import official_configuration, resized_configuration
 
     if architecture.version == "anysam":
         return builtin_folder() / f"anysam-{architecture.size}.yaml"
     version = architecture.version.removeprefix("sam")
-    return official_configuration(version, architecture.size.replace("-", "_"))
+    configuration = official_configuration(version, architecture.size.replace("-", "_"))
+    if member is None or member.image_size == configuration.model.image_size:
+        return configuration
+    return resized_configuration(configuration, member.image_size)

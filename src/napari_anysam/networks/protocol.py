@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from napari_anysam.errors import CapabilityError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy as np
     import torch
@@ -24,12 +26,76 @@ __all__ = ["Capabilities", "Embedding", "Masks", "PromptableModel"]
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Which prompts a network takes and whether it can track."""
+    """Which prompts a network takes and whether it can track.
+
+    Parameters
+    ----------
+    points, boxes, masks, tracking : bool
+        What it takes and can do.
+    negative_points : bool
+        Whether it takes clicks beside the object.
+    most_places : int or None
+        Most clicks of one prompt, where a box counts as two; None for any number.
+    """
 
     points: bool = True
     boxes: bool = True
     masks: bool = True
     tracking: bool = False
+    negative_points: bool = True
+    most_places: int | None = None
+
+    def check(self, name: str, prompts: Iterable[Prompt], *, refined: bool) -> None:
+        """See that a network takes such prompts.
+
+        Parameters
+        ----------
+        name : str
+            Of the network, for the message.
+        prompts : iterable of Prompt
+            What it is asked.
+        refined : bool
+            Whether logits of an earlier answer come along, which are a mask to the network.
+
+        Raises
+        ------
+        CapabilityError
+            If it was not trained with one of them; the message says what it takes.
+        """
+        for prompt in prompts:
+            self._check_kinds(name, prompt, refined)
+            self._check_clicks(name, prompt)
+
+    def _check_kinds(self, name: str, prompt: Prompt, refined: bool) -> None:
+        takes = {"points": self.points, "boxes": self.boxes, "masks": self.masks}
+        asked = {
+            "points": bool(prompt.points),
+            "boxes": prompt.box is not None,
+            "masks": prompt.mask is not None or refined,
+        }
+        refused = [kind for kind, is_asked in asked.items() if is_asked and not takes[kind]]
+        if refused:
+            taken = " and ".join(kind for kind, is_taken in takes.items() if is_taken)
+            raise CapabilityError(
+                f"{name} takes {taken} but no {' and no '.join(refused)}; "
+                f"prompt it with {taken}, or choose another model."
+            )
+
+    def _check_clicks(self, name: str, prompt: Prompt) -> None:
+        if not self.negative_points and not all(prompt.polarity):
+            raise CapabilityError(
+                f"{name} takes no negative clicks; click on the object or draw a box around it, or "
+                "choose another model."
+            )
+        if self.most_places is None:
+            return
+        most = self.most_places - 2 * (prompt.box is not None)
+        if len(prompt.points) > most:
+            beside = " beside a box" if prompt.box is not None else ""
+            raise CapabilityError(
+                f"{name} takes at most {most} clicks{beside}, not {len(prompt.points)}; "
+                "remove some."
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +209,8 @@ class PromptableModel(Protocol):
         previous_logits : tensor (B, 1, h, w), optional
             Logits of an earlier answer, to be refined.
         multimask : bool, optional
-            Three candidates or one; None asks for three where the prompt is a single point.
+            Three candidates or one; None asks for three where the prompt is a single point, or
+            where the network was trained to give three to every prompt.
         """
 
     def upscale(self, logits: torch.Tensor, image_shape: tuple[int, int]) -> torch.Tensor:

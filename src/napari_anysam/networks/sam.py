@@ -3,7 +3,8 @@
 Every step does what ``segment_anything.SamPredictor`` does: the image is resized with PIL so that
 its longest side fills the square input, normalised and padded at its lower right; coordinates are
 scaled alike and the prompt encoder adds half a pixel; low-resolution logits are enlarged to the
-square, cropped to the image and enlarged again.
+square, cropped to the image and enlarged again. Models of the same architecture that were trained
+on other pixels, such as MedSAM, bring their own ``Preprocessing``.
 
 A boolean mask prompt, which the official predictor does not take, becomes low-resolution logits:
 resized like the image to a longest side of 256, +10 inside and -10 outside and in the padding. SAM
@@ -18,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from segment_anything.utils.transforms import ResizeLongestSide
 from torch.nn import functional as F
 
-from napari_anysam.errors import Cancelled, CapabilityError
+from napari_anysam.errors import Cancelled
 from napari_anysam.networks.device import autocast
+from napari_anysam.networks.preprocessing import SAM, Preprocessing
 from napari_anysam.networks.protocol import Capabilities, Embedding, Masks
 from napari_anysam.networks.sam_parts import (
     assemble,
@@ -53,8 +54,8 @@ _CERTAIN = 10.0
 class SamModel:
     """SAM behind ``PromptableModel``.
 
-    A family that differs in a step overrides it: ``_input`` prepares pixels, ``_features`` encodes
-    them, ``_boxes`` scales boxes, ``_masks`` runs the mask decoder.
+    A family that differs in a step overrides it: ``_features`` encodes pixels, ``_boxes`` scales
+    boxes, ``_masks`` runs the mask decoder.
 
     Parameters
     ----------
@@ -68,17 +69,35 @@ class SamModel:
     precision : str
         "fp32", "bf16" or "fp16": of the image encoder. Prompts and masks are computed in fp32,
         which costs little and keeps coordinates exact.
+    preprocessing : Preprocessing
+        How images, coordinates and masks are brought to the network's frame and back.
+    capabilities : Capabilities
+        The prompts that the weights were trained with.
     """
 
     family = "sam"
-    capabilities = Capabilities()
-    multimask_candidates = 3
 
-    def __init__(self, network: Sam, *, name: str, key: str, precision: str) -> None:
+    multimask_candidates = 3
+    """How many candidates a prompt gets that shall have several."""
+
+    always_multimask = False
+    """Whether every prompt gets several candidates by default, not only a single point."""
+
+    def __init__(
+        self,
+        network: Sam,
+        *,
+        name: str,
+        key: str,
+        precision: str,
+        preprocessing: Preprocessing = SAM,
+        capabilities: Capabilities = Capabilities(),  # noqa: B008 - frozen
+    ) -> None:
         self._network = network
-        self._resize = ResizeLongestSide(network.image_encoder.img_size)
+        self._preprocessing = preprocessing
+        self.capabilities = capabilities
         self.name = name
-        self.key = f"{key}:{precision}"
+        self.key = f"{key}:{precision}:{preprocessing.name}"
         self.precision = precision
 
     @property
@@ -102,7 +121,7 @@ class SamModel:
         Cancelled
             When ``cancelled`` answers True before an encoder block.
         """
-        pixels = self._input(image)
+        pixels = self._preprocessing.pixels(image, self.image_size, self.device)
         encoder = self._network.image_encoder
         with autocast(self.device, self.precision), _cancellable(encoder, cancelled):
             tensors = self._features(pixels)
@@ -126,14 +145,16 @@ class SamModel:
         Raises
         ------
         CapabilityError
-            If the network was not made for such a prompt.
+            If the network was not trained with such a prompt.
         ValueError
             If the embedding comes from another network.
         """
+        self.capabilities.check(self.name, prompts, refined=previous_logits is not None)
         if embedding.model_key != self.key:
             raise ValueError(f"The embedding is of {embedding.model_key}, not of {self.key}.")
+        if multimask is None and self.always_multimask:
+            multimask = True
         layouts = [_layout(prompt, previous_logits is not None, multimask) for prompt in prompts]
-        self._check(layouts)
         several = any(layout.multimask for layout in layouts)
         count = self.multimask_candidates if several else 1
         size = self._network.prompt_encoder.mask_input_size
@@ -150,30 +171,7 @@ class SamModel:
     @torch.inference_mode()
     def upscale(self, logits: torch.Tensor, image_shape: tuple[int, int]) -> torch.Tensor:
         """Bring (B, K, h, w) logits to (B, K, H, W) pixels of the encoded image."""
-        return self._network.postprocess_masks(  # type: ignore[no-any-return]
-            logits.float(), self._input_shape(image_shape), tuple(image_shape)
-        )
-
-    def _check(self, layouts: Sequence[_Layout]) -> None:
-        """Raise CapabilityError for the first kind of prompt that the network does not take."""
-        takes = self.capabilities
-        refused = {
-            "points": not takes.points and any(layout.points for layout in layouts),
-            "boxes": not takes.boxes and any(layout.box for layout in layouts),
-            "masks": not takes.masks and any(layout.dense for layout in layouts),
-        }
-        for kind, is_refused in refused.items():
-            if is_refused:
-                others = " or ".join(other for other in refused if getattr(takes, other))
-                raise CapabilityError(
-                    f"{self.name} takes no {kind}; use {others}, or choose another model."
-                )
-
-    def _input(self, image: NDArray[np.uint8]) -> torch.Tensor:
-        """Resize, normalise and pad an image: the network's input (1, 3, S, S)."""
-        resized = np.ascontiguousarray(self._resize.apply_image(image))
-        pixels = torch.from_numpy(resized).to(self.device).permute(2, 0, 1)[None]
-        return self._network.preprocess(pixels)  # type: ignore[no-any-return]
+        return self._preprocessing.upscale(logits, self.image_size, image_shape)
 
     def _features(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Encode the network's input, under autocast: what the mask decoder needs of the image."""
@@ -220,13 +218,15 @@ class SamModel:
         """Coordinates (B, N, 2) as (x, y) in the input frame, and labels (B, N)."""
         points = np.array([prompt.points for prompt in prompts], dtype=float)[..., ::-1]
         labels = np.array([prompt.polarity for prompt in prompts], dtype=int)
-        scaled = self._resize.apply_coords(points, shape)
+        scaled = self._preprocessing.coordinates(points, shape, self.image_size)
         return self._tensor(scaled), torch.as_tensor(labels, dtype=torch.int, device=self.device)
 
     def _boxes(self, prompts: Sequence[Prompt], shape: tuple[int, int]) -> torch.Tensor:
         """Boxes (B, 4) as (x0, y0, x1, y1) in the input frame."""
         boxes = np.array([prompt.box or _bounding_box(prompt.mask) for prompt in prompts])
-        return self._tensor(self._resize.apply_boxes(boxes[:, [1, 0, 3, 2]], shape))
+        corners = boxes[:, [1, 0, 3, 2]].reshape(-1, 2, 2)
+        scaled = self._preprocessing.coordinates(corners, shape, self.image_size)
+        return self._tensor(scaled.reshape(-1, 4))
 
     def _dense(self, prompts: Sequence[Prompt], previous: torch.Tensor | None) -> torch.Tensor:
         """Low-resolution logits (B, 1, h, w) as the prompt encoder takes them."""
@@ -238,15 +238,10 @@ class SamModel:
         """Turn a mask (H, W) into logits (1, 1, h, w)."""
         side = self._network.prompt_encoder.mask_input_size[0]
         inside = self._tensor(np.asarray(mask, dtype=np.float32))[None, None]
-        shape = ResizeLongestSide.get_preprocess_shape(*inside.shape[-2:], side)
+        shape = self._preprocessing.fitted((inside.shape[-2], inside.shape[-1]), side)
         small = F.interpolate(inside, shape, mode="bilinear", antialias=True)
         padded = F.pad(small, (0, side - shape[1], 0, side - shape[0]))
         return _CERTAIN * (2 * padded - 1)
-
-    def _input_shape(self, image_shape: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of the resized image inside the square input."""
-        height, width = ResizeLongestSide.get_preprocess_shape(*image_shape, self.image_size)
-        return height, width
 
     def _tensor(self, values: NDArray[Any]) -> torch.Tensor:
         return torch.as_tensor(
@@ -313,6 +308,8 @@ def build_sam(
     key: str,
     device: torch.device,
     precision: str,
+    preprocessing: Preprocessing = SAM,
+    capabilities: Capabilities = Capabilities(),  # noqa: B008 - frozen
 ) -> SamModel:
     """Build the network that the tensors' shapes describe, and fill it with them.
 
@@ -320,7 +317,7 @@ def build_sam(
     ----------
     tensors : mapping of str to tensor
         A complete SAM state dict without prefixes.
-    name, key, precision : str
+    name, key, precision, preprocessing, capabilities
         As ``SamModel`` has them.
     device : torch.device
         Where the network shall compute.
@@ -334,4 +331,11 @@ def build_sam(
         shapes = shapes_of(tensors)
         network = assemble(shapes, image_encoder(shapes), mask_decoder(shapes))
     fill_sam(network, tensors, name, device)
-    return SamModel(network, name=name, key=key, precision=precision)
+    return SamModel(
+        network,
+        name=name,
+        key=key,
+        precision=precision,
+        preprocessing=preprocessing,
+        capabilities=capabilities,
+    )

@@ -22,7 +22,7 @@ from napari_anysam.networks.sam2_prompts import layout_of, mask_tensor, point_te
 from napari_anysam.networks.sam2_tracking import Sam2Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -97,6 +97,7 @@ class Sam2Model:
 
     family = "sam2"
     capabilities = Capabilities(tracking=True)
+    memory_type: type[Sam2Memory] = Sam2Memory
 
     def __init__(
         self, network: SAM2Base, *, name: str, key: str, device: torch.device, precision: str
@@ -108,7 +109,7 @@ class Sam2Model:
         self._key = f"{key}:{precision}:{network.image_size}"
         if precision != "fp32":
             _cast_weights(network, _TYPES[precision])
-        self._memory = Sam2Memory(network)
+        self._memory = self.memory_type(network)
 
     @property
     def name(self) -> str:
@@ -288,7 +289,7 @@ def _cast_weights(network: SAM2Base, dtype: torch.dtype) -> None:
 
 @contextmanager
 def _cancelling(
-    blocks: torch.nn.ModuleList, cancelled: Callable[[], bool] | None
+    blocks: Iterable[torch.nn.Module], cancelled: Callable[[], bool] | None
 ) -> Iterator[None]:
     """Ask before every block; raise Cancelled when the answer is True."""
     if cancelled is None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_anysam.networks.tracking_protocol import Recall
 
-__all__ = ["MemoryReader", "PlaneTokens"]
+__all__ = ["MemoryReader", "PlaneTokens", "rotated"]
 
 _BATCH_TOKENS_CPU = 2**15
 _BATCH_TOKENS = 2**18
@@ -82,11 +82,16 @@ class MemoryReader:
             layer.cross_attn_image.num_heads == 1 for layer in self._attention.layers
         )
 
+    @property
+    def tokens_each(self) -> int:
+        """Tokens of one memory."""
+        side = int(self._network.sam_image_embedding_size)
+        return side * side
+
     def batch_size(self, layout: tuple[int, int]) -> int:
         """Return how many objects with so many memories and pointers are best read at once."""
-        side = int(self._network.sam_image_embedding_size)
         limit = _BATCH_TOKENS_CPU if self._on_cpu else _BATCH_TOKENS
-        return max(1, limit // max(1, layout[0] * side * side))
+        return max(1, limit // max(1, layout[0] * self.tokens_each))
 
     def start(self, image: torch.Tensor) -> PlaneTokens:
         """Return what all objects on a plane share; ``image`` is (1, C, h, w)."""
@@ -138,13 +143,17 @@ class MemoryReader:
         if layer.pos_enc_at_cross_attn_keys:
             keys = keys + memory.positions
         query, keys = attention.q_proj(query), attention.k_proj(keys)
-        rotations = self._rotations(attention)
         spatial = keys.shape[1] - memory.pointer_tokens
-        query = _rotated(query, rotations) * attention.internal_dim**-0.5
-        keys = torch.cat([_rotated(keys[:, :spatial], rotations), keys[:, spatial:]], dim=1)
+        query = rotated(query, self._rotations(attention)) * attention.internal_dim**-0.5
+        turned = self._turned_keys(attention, keys[:, :spatial])
+        keys = torch.cat([turned, keys[:, spatial:]], dim=1)
         read = _attended(query, keys, memory.values.to(keys.dtype))
         attended: torch.Tensor = tokens + attention.out_proj(attention.v_proj(read))
         return attended
+
+    def _turned_keys(self, attention: Any, keys: torch.Tensor) -> torch.Tensor:
+        """Rotate the keys (B, r * h * w, d) of r memories by their places."""
+        return rotated(keys, self._rotations(attention))
 
     def _fused(self, memories: torch.Tensor) -> bool:
         """Tell whether the package's own cross-attention is the better choice."""
@@ -210,7 +219,7 @@ class MemoryReader:
         return projected
 
 
-def _rotated(tokens: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
+def rotated(tokens: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
     """Rotate (B, r * h * w, d) tokens by their places, as ``apply_rotary_enc`` does."""
     batch, count, width = tokens.shape
     pairs = tokens.float().reshape(batch, -1, len(rotations), width // 2, 2)

@@ -33,9 +33,15 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from sam2.modeling.sam2_base import SAM2Base
 
-__all__ = ["build_network", "official_configuration", "read_configuration"]
+__all__ = [
+    "build_network",
+    "official_configuration",
+    "read_configuration",
+    "resized_configuration",
+]
 
 _FILES = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
+_ENCODER_STRIDE = 16  # of the features that memories are read into: SAM2Base.backbone_stride
 _STABILITY = {
     "dynamic_multimask_via_stability": True,
     "dynamic_multimask_stability_delta": 0.05,
@@ -65,6 +71,29 @@ def official_configuration(version: str, size: str) -> DictConfig:
         )
     name = f"configs/sam{version}/sam{version}_hiera_{_FILES[size]}.yaml"
     return _parsed(files("sam2").joinpath(name).read_text(encoding="utf-8"))
+
+
+def resized_configuration(configuration: DictConfig, image_size: int) -> DictConfig:
+    """Return the configuration of the same network for images of another size.
+
+    Three values differ, as bowang-lab/MedSAM2 has them in ``sam2/configs/sam2.1_hiera_t512.yaml``:
+    the size, and the rotary encodings' grids in both attentions of the memory.
+
+    Parameters
+    ----------
+    configuration : DictConfig
+        With a ``model`` node; see ``official_configuration``.
+    image_size : int
+        Side of the square input in pixels, a multiple of 32.
+    """
+    from omegaconf import OmegaConf
+
+    side = image_size // _ENCODER_STRIDE
+    grid = {"feat_sizes": [side, side]}
+    layer = {"self_attention": grid, "cross_attention": grid}
+    changed = {"image_size": image_size, "memory_attention": {"layer": layer}}
+    merged: DictConfig = OmegaConf.merge(configuration, {"model": changed})
+    return merged
 
 
 def read_configuration(path: Path | str) -> DictConfig:
@@ -122,7 +151,8 @@ def _keep_constants(network: SAM2Base) -> None:
         if isinstance(module, PositionEmbeddingSine):
             module.forward = _shared_positions(module)
     trunk = network.image_encoder.trunk
-    trunk._get_pos_embed = cache(trunk._get_pos_embed)
+    if hasattr(trunk, "_get_pos_embed"):  # Hiera's
+        trunk._get_pos_embed = cache(trunk._get_pos_embed)
 
 
 def _shared_positions(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -79,10 +79,13 @@ class Sam2Memory:
         In evaluation mode, on its device.
     """
 
+    reader_type: type[MemoryReader] = MemoryReader
+    """What reads the memories that it stores."""
+
     def __init__(self, network: SAM2Base) -> None:
         self.network = network
         self.constants = Constants(network)
-        self._reader = MemoryReader(network)
+        self._reader = self.reader_type(network)
         limit = network.max_cond_frames_in_attn
         self.span = MemorySpan(
             recent=network.num_maskmem - 1,
@@ -127,23 +130,27 @@ class Sam2Memory:
     def remember(
         self, embedding: Embedding, tracked: Tracked, *, anchored: bool
     ) -> tuple[torch.Tensor, ...]:
-        """Encode answers into spatial memories (h * w, c), rounded as the official predictor's."""
+        """Encode answers into spatial memories (n, c), rounded as the official predictor's."""
         network = self.network
         size = (network.image_size, network.image_size)
         masks = F.interpolate(tracked.gated, size, mode="bilinear", align_corners=False)
         image = embedding.tensors["image"]
         height, width = image.shape[-2:]
         flat = image.expand(len(masks), -1, -1, -1).flatten(2).permute(2, 0, 1)
-        features, _ = network._encode_new_memory(
+        features, positions = network._encode_new_memory(
             current_vision_feats=[flat],
             feat_sizes=[(height, width)],
             pred_masks_high_res=masks,
             object_score_logits=tracked.object_logits[:, None],
             is_mask_from_pts=anchored,
         )
-        stored = features.to(STORED).flatten(2).transpose(1, 2).contiguous()
+        stored = self._stored(features, positions[0])
         # A clone per object lets go of each one's memory on its own.
         return tuple(one.clone() for one in stored) if len(stored) > 1 else (stored[0],)
+
+    def _stored(self, features: torch.Tensor, _positions: torch.Tensor) -> torch.Tensor:
+        """Bring memories and their positions, both (B, c, h, w), to what is kept (B, n, c)."""
+        return features.to(STORED).flatten(2).transpose(1, 2).contiguous()
 
     def _anchor_group(self, embedding: Embedding, prompts: Sequence[Prompt]) -> Tracked:
         network = self.network

@@ -20,6 +20,7 @@ from segment_anything.modeling import (
 )
 
 from napari_anysam.errors import CheckpointError
+from napari_anysam.networks.preprocessing import PIXEL_MEAN, PIXEL_STD
 from napari_anysam.networks.weights import fill_network, same_name
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ __all__ = [
 
 # segment_anything/build_sam.py _build_sam; shapes cannot tell the number of heads.
 _DECODER_HEADS = 8
-_PIXEL_MEAN = (123.675, 116.28, 103.53)
-_PIXEL_STD = (58.395, 57.12, 57.375)
 
 
 def shapes_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
@@ -90,8 +89,6 @@ def assemble(shapes: Shapes, encoder: Any, decoder: MaskDecoder) -> Sam:
             mask_in_chans=shapes["prompt_encoder.mask_downscaling.3.weight"][0],
         ),
         mask_decoder=decoder,
-        pixel_mean=list(_PIXEL_MEAN),
-        pixel_std=list(_PIXEL_STD),
     )
 
 
@@ -105,8 +102,8 @@ def fill_sam(
 ) -> None:
     """Fill a network with a checkpoint's tensors; see ``fill_network``."""
     fill_network(network, tensors, name, device, file_name=file_name)
-    network.register_buffer("pixel_mean", _column(_PIXEL_MEAN, device), persistent=False)
-    network.register_buffer("pixel_std", _column(_PIXEL_STD, device), persistent=False)
+    network.register_buffer("pixel_mean", _column(PIXEL_MEAN, device), persistent=False)
+    network.register_buffer("pixel_std", _column(PIXEL_STD, device), persistent=False)
     network.to(device)  # what no checkpoint holds: timm's index tables
 
 
@@ -140,7 +137,11 @@ def image_encoder(shapes: Shapes) -> ImageEncoderViT:
 
 
 def mask_decoder(
-    shapes: Shapes, kind: Callable[..., MaskDecoder] = MaskDecoder, **more: int
+    shapes: Shapes,
+    kind: Callable[..., MaskDecoder] = MaskDecoder,
+    *,
+    activation: type[torch.nn.Module] = torch.nn.ReLU,
+    **more: int,
 ) -> MaskDecoder:
     """Build the decoder that the tensors under ``mask_decoder.`` describe.
 
@@ -150,6 +151,8 @@ def mask_decoder(
         Of the whole checkpoint.
     kind : callable
         ``MaskDecoder``, or a class that takes its arguments and those in ``more``.
+    activation : class
+        Of the transformer's blocks.
     """
     head = "mask_decoder.iou_prediction_head.layers"
     tokens, width = shapes["mask_decoder.mask_tokens.weight"]
@@ -160,6 +163,7 @@ def mask_decoder(
             embedding_dim=width,
             mlp_dim=shapes["mask_decoder.transformer.layers.0.mlp.lin1.weight"][0],
             num_heads=_DECODER_HEADS,
+            activation=activation,
         ),
         transformer_dim=width,
         iou_head_depth=sum(key.startswith(head) and key.endswith(".weight") for key in shapes),

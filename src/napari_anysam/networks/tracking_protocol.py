@@ -56,8 +56,9 @@ class Recall:
 
     Parameters
     ----------
-    features : tuple of tensor (h * w, c)
-        Spatial memories: anchors first, then recent planes from the oldest to the nearest.
+    features : tuple of tensor (n, c)
+        Spatial memories: anchors first, then recent planes from the oldest to the nearest. Their
+        n tokens are the plane's h * w, or what the network presses them into.
     ages : tuple of int
         One per spatial memory: 0 for an anchor, else how many planes ago.
     pointers : tuple of tensor (C,)
@@ -143,7 +144,7 @@ class TrackingModel(PromptableModel, Protocol):
     def remember(
         self, embedding: Embedding, tracked: Tracked, *, anchored: bool
     ) -> tuple[torch.Tensor, ...]:
-        """Encode answers into spatial memories (h * w, c), one per object.
+        """Encode answers into spatial memories (n, c), one per object.
 
         Parameters
         ----------

@@ -31,7 +31,7 @@ class Memory:
     ----------
     plane : int
         Index along the stack's axis.
-    features : tensor (h * w, c)
+    features : tensor (n, c)
         Spatial memory, in the frame of ``region``.
     pointer : tensor (C,)
         The object's look.
