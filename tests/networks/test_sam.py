@@ -3,7 +3,7 @@ import pytest
 import torch
 from segment_anything import SamPredictor, build_sam_vit_b
 
-from napari_anysam.errors import Cancelled, CheckpointError
+from napari_anysam.errors import Cancelled, CheckpointError, ImageError
 from napari_anysam.networks.protocol import PromptableModel
 from napari_anysam.networks.sam import build_sam
 from napari_anysam.segmentation.prompts import Prompt
@@ -235,6 +235,25 @@ class TestBehaviour:
         embedding = model.encode(image_of((64, 64)))
         assert not embedding.tensors["features"].requires_grad
         assert embedding.image_shape == (64, 64)
+
+
+class TestNarrowImages:
+    """Of which SAM's own resizing leaves nothing."""
+
+    @pytest.mark.parametrize("shape", [(1, 300), (300, 1)], ids=str)
+    def test_are_refused(self, model, shape):
+        with pytest.raises(ImageError, match=f"{shape[0]} x {shape[1]} pixels .* crop"):
+            model.encode(image_of(shape))
+
+    def test_the_narrowest_that_is_seen_is_answered(self, model):
+        shape = (1, 2 * IMAGE_SIZE)
+        masks = model.decode(model.encode(image_of(shape)), [Prompt(points=[(0, 30)])])
+        assert model.upscale(masks.logits, shape).isfinite().all()
+
+    def test_a_mask_is_refused_where_nothing_of_it_is_left(self, model):
+        embedding = model.encode(image_of((1, 100)))
+        with pytest.raises(ImageError, match="crop the long side"):
+            model.decode(embedding, [Prompt(mask=np.ones((1, 100), bool))])
 
 
 class TestWrongTensors:

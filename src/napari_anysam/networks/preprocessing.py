@@ -14,6 +14,8 @@ import torch
 from torch.nn import functional as F
 from torchvision.transforms.functional import resize, to_pil_image
 
+from napari_anysam.errors import ImageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -68,12 +70,24 @@ class Preprocessing:
     keeps_aspect: bool
 
     def fitted(self, image_shape: Size, side: int) -> Size:
-        """Return the size (h, w) of an image of this shape (H, W) inside a square."""
+        """Return the size (h, w) of an image of this shape (H, W) inside a square.
+
+        Raises
+        ------
+        ImageError
+            If less than half a row or column of it would be left.
+        """
         if not self.keeps_aspect:
             return side, side
         # As ResizeLongestSide.get_preprocess_shape, which rounds halves up.
         scale = side / max(image_shape)
-        return int(image_shape[0] * scale + 0.5), int(image_shape[1] * scale + 0.5)
+        height, width = (int(length * scale + 0.5) for length in image_shape)
+        if not height or not width:
+            raise ImageError(
+                f"{image_shape[0]} x {image_shape[1]} pixels are too long and narrow for a network "
+                f"that sees them in a square of {side}; crop the long side."
+            )
+        return height, width
 
     def pixels(self, image: NDArray[np.uint8], side: int, device: torch.device) -> torch.Tensor:
         """Return the network's input (1, 3, side, side) for a uint8 image (H, W, 3)."""

@@ -120,6 +120,8 @@ class SamModel:
         ------
         Cancelled
             When ``cancelled`` answers True before an encoder block.
+        ImageError
+            If the image is too narrow for the network's square.
         """
         pixels = self._preprocessing.pixels(image, self.image_size, self.device)
         encoder = self._network.image_encoder
