@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,17 @@ def test_a_model_that_is_not_there_is_named_with_address_and_folder(store):
         store.locate(find_model("sam2.1-tiny"))
     assert "https://dl.fbaipublicfiles.com" in str(error.value)
     assert str(store.models_folder) in str(error.value)
+
+
+def test_a_file_whose_address_ends_otherwise_is_named_as_it_shall_be_saved(store):
+    folder = re.escape(str(store.models_folder))
+    for name, words in {
+        "sam-vit-b": rf"put sam_vit_b_01ec64\.pth \(https://.*\) into {folder}\.",
+        "medsam": rf"put medsam_vit_b\.pth \(https://.*\?download=1\) into {folder}\.",
+        "vit_b_lm": rf"save https://.*/vit_b\.pt as vit_b_lm\.pt in {folder}\.",
+        "medsam-lite": rf"save https://.*&id=\S+ as lite_medsam\.pth in {folder}\.",
+    }.items():
+        assert re.search(words, store.remedy(find_model(name)))
 
 
 def test_the_shipped_model_does_not_depend_on_the_models_folder(store):

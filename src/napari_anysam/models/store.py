@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
@@ -89,8 +90,7 @@ class ModelStore:
             )
         return (
             f"{spec.title} is not on this computer; download it in the Model manager or with "
-            f"'anysam models download {spec.name}', or put {spec.file} ({spec.urls[0]}) into "
-            f"{self.models_folder}."
+            f"'anysam models download {spec.name}', or {_by_hand(spec)} {self.models_folder}."
         )
 
     def can_delete(self, spec: ModelSpec) -> bool:
@@ -206,6 +206,14 @@ def _in_hub_cache(spec: ModelSpec) -> Path | None:
             if isinstance(found, str):
                 return Path(found)
     return None
+
+
+def _by_hand(spec: ModelSpec) -> str:
+    """Say what a browser fetches, and its name where the address would give it another one."""
+    url = spec.urls[0]
+    if PurePosixPath(urlsplit(url).path).name == spec.file:
+        return f"put {spec.file} ({url}) into"
+    return f"save {url} as {spec.file} in"
 
 
 def builtin_folder() -> Path:
