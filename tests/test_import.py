@@ -1,7 +1,9 @@
 """Importing the package must cost napari nothing."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,15 @@ def test_light_modules_bring_in_no_torch_qt_or_napari(module):
 )
 def test_core_brings_in_no_qt_or_napari(module):
     assert loaded_after(f"import napari_anysam.{module}") <= {"torch", "sam2", "segment_anything"}
+
+
+def test_only_the_networks_know_what_networks_are_made_of():
+    package = Path(napari_anysam.__file__).parent
+    imports = re.compile(
+        r"^\s*(import|from) (timm|torchvision|segment_anything|sam2)\b", re.MULTILINE
+    )
+    files = {path for path in package.rglob("*.py") if imports.search(path.read_text("utf-8"))}
+    assert {path.parent.name for path in files} == {"networks"}
 
 
 def test_public_names_are_listed_and_reachable():
