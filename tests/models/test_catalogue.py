@@ -91,6 +91,9 @@ class TestEveryRecord:
         if spec.size_bytes is not None:
             assert spec.size_bytes / 4e6 == pytest.approx(spec.parameters_millions, rel=0.02)
 
+    def test_has_a_title_that_a_narrow_dock_shows_whole(self, spec):
+        assert len(spec.title) <= 24
+
     def test_describes_itself_in_known_words(self, spec):
         assert set(spec.prompts) <= {"point", "box", "mask"}
         assert spec.family == Architecture(*spec.architecture.split("/")).family
