@@ -33,6 +33,9 @@ STABILITY_OFFSET = 1.0
 BORDER_PENALTY = 0.5
 """Weight of the part of a mask's outline that is cut by its region's border."""
 
+SCALE_PENALTY = 0.03
+"""What an answer loses whenever its region is twice as large: a click means the smaller thing."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
@@ -83,7 +86,7 @@ class Prediction:
 def rank(
     logits: NDArray[np.float32], score: float, region: Region, plane_shape: tuple[int, int]
 ) -> float:
-    """Weigh a predicted IoU by how clear its mask is and how well it sits in its region.
+    """Weigh a predicted IoU by how clear its mask is, and how well and closely its region fits.
 
     Parameters
     ----------
@@ -105,7 +108,8 @@ def rank(
     if not mask.any():
         return score - 2.0
     cut = BORDER_PENALTY * _cut(mask, region, plane_shape)
-    return score + STABILITY_WEIGHT * _stability(logits) - cut
+    octaves = math.log2(max(region.shape))
+    return score + STABILITY_WEIGHT * _stability(logits) - cut - SCALE_PENALTY * octaves
 
 
 def _stability(logits: NDArray[np.float32]) -> float:
