@@ -28,7 +28,7 @@ __all__ = [
     "regions_for",
 ]
 
-MARGIN = 1.5
+MARGIN = 1.35
 """A region's side over the longer side of the object's box, before it snaps to the grid."""
 
 LIGHT_IMAGE_SIZE = 512
