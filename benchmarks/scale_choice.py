@@ -34,7 +34,7 @@ NAMES = (
     "plantseg ovule", "totalseg CT organs", "totalseg MR organs", "psc", "livecyte",
 )  # fmt: skip
 WEIGHINGS = tuple(
-    (stability, border) for stability in (0.0, 0.3, 0.6) for border in (0.0, 0.5, 1.0)
+    (stability, scale) for stability in (0.0, 0.3, 0.6) for scale in (0.0, 0.02, 0.04, 0.06)
 )
 BEST = "best there is"
 
@@ -49,7 +49,7 @@ def measure(predictor: PlanePredictor, row: DataSet, most: int) -> Iterator[dict
             key = (sample.name, target.plane)
             ious: dict[str, float] = {}
             for weighing in WEIGHINGS:
-                candidates.STABILITY_WEIGHT, candidates.BORDER_PENALTY = weighing
+                candidates.STABILITY_WEIGHT, candidates.SCALE_PENALTY = weighing
                 found = predictor.predict(lambda pixels=plane: pixels, key, shape, prompt)
                 ious[_name(weighing)] = _iou(found.best, target)
             ious[BEST] = max(_iou(one, target) for one in found.candidates)
@@ -57,7 +57,7 @@ def measure(predictor: PlanePredictor, row: DataSet, most: int) -> Iterator[dict
 
 
 def _name(weighing: tuple[float, float]) -> str:
-    return "stability {:.1f}, border {:.1f}".format(*weighing)
+    return "stability {:.1f}, scale {:.2f}".format(*weighing)
 
 
 def _iou(candidate: Candidate, target: Target) -> float:

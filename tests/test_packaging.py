@@ -34,15 +34,15 @@ def test_wheel_brings_manifest_catalogue_and_weights(wheel):
         "py.typed",
         "models/catalogue.toml",
         "models/builtin/anysam-nano.yaml",
-        "models/builtin/anysam-nano-2.safetensors",
-        "models/builtin/anysam-nano-2.md",
+        "models/builtin/anysam-nano-3.safetensors",
+        "models/builtin/anysam-nano-3.md",
     ):
         assert f"napari_anysam/{name}" in names
 
 
 def test_shipped_weights_are_small(wheel):
     weights = zipfile.ZipFile(wheel).getinfo(
-        "napari_anysam/models/builtin/anysam-nano-2.safetensors"
+        "napari_anysam/models/builtin/anysam-nano-3.safetensors"
     )
     assert weights.file_size < 12e6
 

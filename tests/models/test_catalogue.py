@@ -33,7 +33,7 @@ good_for = []
 
 def test_holds_the_shipped_model_and_the_official_sizes():
     sam2 = [f"sam2{v}-{s}" for v in ("", ".1") for s in ("tiny", "small", "base-plus", "large")]
-    assert set(names()) >= {"anysam-nano-2", "sam-vit-b", "sam-vit-l", "sam-vit-h", *sam2}
+    assert set(names()) >= {"anysam-nano-3", "sam-vit-b", "sam-vit-l", "sam-vit-h", *sam2}
 
 
 def test_holds_the_relatives_of_sam():
@@ -71,7 +71,7 @@ def test_no_two_models_share_a_file():
 
 def test_the_default_is_an_alias_of_the_shipped_model():
     spec = find_model(DEFAULT_MODEL)
-    assert (spec.name, spec.builtin) == ("anysam-nano-2", True)
+    assert (spec.name, spec.builtin) == ("anysam-nano-3", True)
 
 
 @pytest.mark.parametrize("spec", catalogue(), ids=lambda spec: spec.name)
@@ -104,7 +104,7 @@ class TestEveryRecord:
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ModelNotFoundError, match=r"'sam9'.*anysam-nano-2, sam-vit-b"):
+    with pytest.raises(ModelNotFoundError, match=r"'sam9'.*anysam-nano-3, sam-vit-b"):
         find_model("sam9")
 
 

@@ -130,7 +130,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", ["sam3", "", "anysam"])
     def test_an_unknown_name_lists_the_known_ones(self, name):
-        with pytest.raises(ModelNotFoundError, match=r"use one of anysam-nano-2, sam-vit-b"):
+        with pytest.raises(ModelNotFoundError, match=r"use one of anysam-nano-3, sam-vit-b"):
             anysam.load_model(name)
 
     @pytest.mark.parametrize("path", ["nowhere/model", "model.pt", Path("sam-vit-b")], ids=str)
@@ -139,12 +139,12 @@ class TestNames:
             anysam.load_model(path)
 
     @pytest.mark.skipif(
-        not (builtin_folder() / "anysam-nano-2.safetensors").exists(),
+        not (builtin_folder() / "anysam-nano-3.safetensors").exists(),
         reason="the weights are not in this checkout",
     )
     def test_the_shipped_model_is_the_default(self):
         model = anysam.load_model()
-        assert model.name == "anysam-nano-2"
+        assert model.name == "anysam-nano-3"
         assert model.capabilities.tracking
 
 
@@ -163,11 +163,11 @@ class TestKey:
 class TestVariant:
     def test_a_member_of_the_family_is_named_with_the_file(self, nano, tmp_path):
         model = anysam.load_model(saved(nano, tmp_path / "a.pt"), variant="anysam-nano")
-        assert model.name == "a (anysam-nano-2)"
+        assert model.name == "a (anysam-nano-3)"
 
     def test_another_one_lists_the_choices(self, nano, tmp_path):
         file = saved(nano, tmp_path / "a.pt")
-        with pytest.raises(ModelNotFoundError, match=r"no variant of anysam/nano.*anysam-nano-2"):
+        with pytest.raises(ModelNotFoundError, match=r"no variant of anysam/nano.*anysam-nano-3"):
             anysam.load_model(file, variant="sam2.1-tiny")
 
 

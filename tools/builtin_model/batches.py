@@ -82,9 +82,7 @@ def make_batch(rng: np.random.Generator, pool: Pool, sampling: Sampling) -> Batc
     return Batch(normalise(images), *others)
 
 
-def _sample(
-    rng: np.random.Generator, pool: Pool, sampling: Sampling
-) -> tuple[Tensor, ...]:
+def _sample(rng: np.random.Generator, pool: Pool, sampling: Sampling) -> tuple[Tensor, ...]:
     """Try scenes until one shows a large enough object."""
     while True:
         images, labels = pool.draw(rng)

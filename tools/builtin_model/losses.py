@@ -54,7 +54,9 @@ def mask_loss(logits: Tensor, target: Tensor, balance: float) -> Tensor:
     return balanced_cross_entropy(logits, target, balance) + dice(logits, target)
 
 
-def intersection_over_union(logits: Tensor, target: Tensor, outside: Tensor | None = None) -> Tensor:
+def intersection_over_union(
+    logits: Tensor, target: Tensor, outside: Tensor | None = None
+) -> Tensor:
     """IoU of the thresholded masks, one value per mask.
 
     Parameters

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NAME = "anysam-nano"
-VERSION = "2"
+VERSION = "3"
 PACKAGE_FOLDER = Path(__file__).parents[2] / "src" / "napari_anysam" / "models" / "builtin"
 CONFIGURATION = PACKAGE_FOLDER / f"{NAME}.yaml"
 WEIGHTS = PACKAGE_FOLDER / f"{NAME}-{VERSION}.safetensors"

@@ -53,6 +53,11 @@ if TYPE_CHECKING:
 STACK_PLANES = 8  # planes of the stacks in the pool
 
 
+def average_path(run: Path, stage: Stage) -> Path:
+    """Name the file of the running average at a stage's end."""
+    return run / f"average-{stage.name}.pt"
+
+
 class Trainer:
     """Network, optimiser and running average of one run, kept together on disk.
 
@@ -153,6 +158,8 @@ class Trainer:
             if time.monotonic() - saved > save_every:
                 self.save()
                 saved = time.monotonic()
+        if not self.worker:
+            torch.save(self.average, average_path(self.run, stage))
         self.stage, self.step = self.stage + 1, 0
         self.save()
 

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
+from omegaconf import DictConfig
 
 from napari_anysam.errors import Cancelled, CapabilityError
 from napari_anysam.networks.device import autocast
 from napari_anysam.networks.protocol import Capabilities, Embedding, Masks
-from napari_anysam.networks.sam2_build import build_network, official_configuration
+from napari_anysam.networks.sam2_build import (
+    build_network,
+    official_configuration,
+    read_configuration,
+)
 from napari_anysam.networks.sam2_prompts import layout_of, mask_tensor, point_tensors
 from napari_anysam.networks.sam2_tracking import Sam2Memory
 
@@ -27,7 +32,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from omegaconf import DictConfig
     from sam2.modeling.sam2_base import SAM2Base
 
     from napari_anysam.networks.tracking_protocol import MemorySpan, Recall, Tracked
@@ -75,8 +79,13 @@ def build_sam2(
         If the tensors do not fit the configuration.
     """
     device = torch.device(device)
+    if not isinstance(configuration, DictConfig):
+        configuration = read_configuration(configuration)
     network = build_network(tensors, configuration, name, device)
-    return Sam2Model(network, name=name, key=key, device=device, precision=precision)
+    guidance = float(configuration.get("guidance", 0.0))
+    return Sam2Model(
+        network, name=name, key=key, device=device, precision=precision, guidance=guidance
+    )
 
 
 class Sam2Model:
@@ -93,6 +102,8 @@ class Sam2Model:
     precision : {"fp32", "bf16", "fp16"}
         Below "fp32", every step runs under autocast, and the weights that it would cast each time
         are cast here, once and for all.
+    guidance : float
+        See ``TrackingModel.guidance``; the official networks were not trained for it.
     """
 
     family = "sam2"
@@ -100,9 +111,17 @@ class Sam2Model:
     memory_type: type[Sam2Memory] = Sam2Memory
 
     def __init__(
-        self, network: SAM2Base, *, name: str, key: str, device: torch.device, precision: str
+        self,
+        network: SAM2Base,
+        *,
+        name: str,
+        key: str,
+        device: torch.device,
+        precision: str,
+        guidance: float = 0.0,
     ) -> None:
         self.network = network
+        self.guidance = guidance
         self._name = name
         self._device = device
         self._precision = precision

@@ -105,7 +105,7 @@ def read_configuration(path: Path | str) -> DictConfig:
 
 def build_network(
     tensors: Mapping[str, torch.Tensor],
-    configuration: DictConfig | Path | str,
+    configuration: DictConfig,
     name: str,
     device: torch.device,
 ) -> SAM2Base:
@@ -115,7 +115,7 @@ def build_network(
     ----------
     tensors : mapping of str to tensor
         The whole state of the network, of any floating type.
-    configuration : DictConfig or path
+    configuration : DictConfig
         With a ``model`` node; see ``official_configuration``.
     name : str
         For messages.
@@ -128,10 +128,7 @@ def build_network(
         If tensors are missing, left over or of another shape; the message lists them.
     """
     from hydra.utils import instantiate
-    from omegaconf import DictConfig
 
-    if not isinstance(configuration, DictConfig):
-        configuration = read_configuration(configuration)
     network: SAM2Base = instantiate(_with_builder_settings(configuration).model, _recursive_=True)
     fill_network(network, tensors, name, device)
     network = network.to(device)

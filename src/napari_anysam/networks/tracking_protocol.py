@@ -114,6 +114,10 @@ class TrackingModel(PromptableModel, Protocol):
     def memory_span(self) -> MemorySpan:
         """How much it remembers."""
 
+    @property
+    def guidance(self) -> float:
+        """Weight, 0 to 1, of its answer to the last mask beside that of its memory."""
+
     def anchor(self, embedding: Embedding, prompts: Sequence[Prompt]) -> Tracked:
         """Answer prompts without any memory.
 

@@ -1,7 +1,7 @@
 """Candidate masks, and which of them answers best.
 
 A prompt that was looked at in several regions has answers at several scales. They compete by
-predicted IoU and by how sharply their outline is drawn, less what their region's border cuts off.
+predicted IoU and by how sharply their outline is drawn; where they are even, the closer view wins.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ STABILITY_WEIGHT = 0.3
 STABILITY_OFFSET = 1.0
 """Stability is the IoU of a mask with itself when the threshold moves by this logit."""
 
-BORDER_PENALTY = 0.5
-"""Weight of the part of a mask's outline that is cut by its region's border."""
+SCALE_PENALTY = 0.04
+"""What an answer loses whenever its region is twice as large: a click means the smaller thing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,10 +80,8 @@ class Prediction:
         return replace(self, candidates=(chosen, *others))
 
 
-def rank(
-    logits: NDArray[np.float32], score: float, region: Region, plane_shape: tuple[int, int]
-) -> float:
-    """Weigh a predicted IoU by how clear its mask is and how well it sits in its region.
+def rank(logits: NDArray[np.float32], score: float, region: Region) -> float:
+    """Weigh a predicted IoU by how clear its mask is and how close the view.
 
     Parameters
     ----------
@@ -93,38 +91,22 @@ def rank(
         Predicted IoU.
     region : Region
         What was encoded.
-    plane_shape : (H, W)
-        Borders of the plane do not count as borders of the region.
 
     Returns
     -------
     float
         Comparable between the regions of one prompt.
     """
-    mask = logits > 0
-    if not mask.any():
+    if not (logits > 0).any():
         return score - 2.0
-    cut = BORDER_PENALTY * _cut(mask, region, plane_shape)
-    return score + STABILITY_WEIGHT * _stability(logits) - cut
+    octaves = math.log2(max(region.shape))
+    return score + STABILITY_WEIGHT * _stability(logits) - SCALE_PENALTY * octaves
 
 
 def _stability(logits: NDArray[np.float32]) -> float:
     """Return the IoU of the masks at a higher and a lower threshold."""
     larger = np.count_nonzero(logits > -STABILITY_OFFSET)
     return np.count_nonzero(logits > STABILITY_OFFSET) / larger if larger else 0.0
-
-
-def _cut(mask: NDArray[np.bool_], region: Region, plane_shape: tuple[int, int]) -> float:
-    """Return what region borders cut off inside the plane, in sides of a square of its area."""
-    edges = (
-        (mask[0], region.row > 0),
-        (mask[-1], region.row + region.height < plane_shape[0]),
-        (mask[:, 0], region.column > 0),
-        (mask[:, -1], region.column + region.width < plane_shape[1]),
-    )
-    cut = sum(int(edge.sum()) for edge, inside_plane in edges if inside_plane)
-    side = max(math.sqrt(float(mask.sum())), 1.0)
-    return min(1.0, cut / side)
 
 
 def _iou(one: Candidate, other: Candidate) -> float:

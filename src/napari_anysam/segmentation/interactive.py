@@ -123,7 +123,7 @@ class PlanePredictor:
         for choice, numbers in wanted.items():
             embedding = self._embedding(plane, choice, cancelled)
             group = [_localise(prompts[number], choice) for number in numbers]
-            scored = self._decode(embedding, group, choice, plane_shape, refined)
+            scored = self._decode(embedding, group, choice, refined)
             for number, found in zip(numbers, scored, strict=True):
                 answers[number].extend(found)
         return [
@@ -146,7 +146,6 @@ class PlanePredictor:
         embedding: Embedding,
         prompts: Sequence[Prompt],
         region: Region,
-        plane_shape: tuple[int, int],
         refined: Candidate | None,
     ) -> list[list[_Scored]]:
         previous = None if refined is None else _logits_in(refined, region)
@@ -155,7 +154,7 @@ class PlanePredictor:
         scores = masks.scores.float().cpu().numpy()
         return [
             [
-                _Scored(region, one, float(score), rank(one, float(score), region, plane_shape))
+                _Scored(region, one, float(score), rank(one, float(score), region))
                 for one, score in zip(of_object, of_scores, strict=True)
             ]
             for of_object, of_scores in zip(logits, scores, strict=True)

@@ -28,7 +28,7 @@ __all__ = [
     "regions_for",
 ]
 
-MARGIN = 1.5
+MARGIN = 1.35
 """A region's side over the longer side of the object's box, before it snaps to the grid."""
 
 LIGHT_IMAGE_SIZE = 512
@@ -210,7 +210,7 @@ def click_regions(extent: Box, plane_shape: tuple[int, int], image_size: int) ->
 
 def _smallest_side(image_size: int) -> int:
     """Return the smallest region worth encoding: beyond it pixels are only blown up."""
-    return 48 if image_size <= LIGHT_IMAGE_SIZE else image_size // 4
+    return 24 if image_size <= LIGHT_IMAGE_SIZE else image_size // 4
 
 
 def _snapped(extent: Box, side: float, plane_shape: tuple[int, int]) -> Region:

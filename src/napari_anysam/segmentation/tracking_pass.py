@@ -10,6 +10,7 @@ from napari_anysam.segmentation.tracking_anchors import (
     anchors_in_planes,
     anchors_in_regions,
 )
+from napari_anysam.segmentation.tracking_guidance import Guide
 from napari_anysam.segmentation.tracking_memories import answers_of, memories_of, reframed
 from napari_anysam.segmentation.tracking_regions import mask_extent, moved_region
 
@@ -51,6 +52,7 @@ class Follower:
         self._anchors: dict[int, dict[int, Anchor]] = {number: {} for number in plan.anchors}
         self._banks: dict[int, MemoryBank] = {}
         self._regions: dict[int, Region] = {}
+        self._guide = Guide(model)
 
     def anchor(self, keep: Callable[[int], bool]) -> None:
         """Answer and remember all prompts.
@@ -90,6 +92,7 @@ class Follower:
             for number, anchors in self._anchors.items()
         }
         self._regions = {}
+        self._guide.forget()
         for number, anchors in self._anchors.items():
             self._enter(number, anchors[min(anchors) if step > 0 else max(anchors)].memory.region)
 
@@ -106,6 +109,8 @@ class Follower:
             self._enter(number, anchor.memory.region)
         for region, group in by_region.items():
             answers |= self._follow(plane, region, group)
+        for number, answer in answers.items():
+            self._guide.note(number, answer)
         return answers
 
     def _follow(self, plane: int, region: Region, group: Sequence[int]) -> Mapping[int, Answer]:
@@ -113,6 +118,8 @@ class Follower:
         embedding = self._source.embedding(plane, region)
         recalls = [self._banks[number].recall(plane, self._source.count) for number in group]
         tracked = self._model.follow(embedding, recalls, plane_count=self._source.count)
+        if self._zoom:
+            tracked = self._guide.mix(embedding, region, group, tracked)
         memories = memories_of(self._model, plane, embedding, tracked, region, anchored=False)
         for number, memory in zip(group, memories, strict=True):
             self._banks[number].add(memory)

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["following_region", "mask_extent", "moved_region"]
 
-MARGIN = 1.5
+MARGIN = 1.65
 """A region for following is wider by this factor than one for a single plane."""
 
 SMALLEST_EXTENT = 6
 """Objects are taken for at least this part of the network's input: 43 pixels of 256, in a region of
-64. A closer view blows pixels up and loses the surroundings, by which an object is found again."""
+about 64. A closer view blows pixels up and loses the surroundings, by which an object is found."""
 
 MOST_OF_PLANE = 0.7
 """A region of more than this part of its plane is widened to the plane, which all objects share."""
