@@ -5,13 +5,16 @@ OUTPUT ?= demo-output
 RUN = $(VENV)/bin/python
 DISPLAYED = tools/with_display.sh
 
-.PHONY: demo test lint screenshots benchmark wheel test-wheel system clean
+.PHONY: demo test test-network lint screenshots benchmark wheel test-wheel system clean
 
 demo: $(VENV)/.installed system  ## segment and propagate on real images, and show napari
 	$(DISPLAYED) $(RUN) tools/demo.py --output $(OUTPUT)
 
 test: $(VENV)/.installed system  ## every test, with a real napari viewer on a virtual screen
 	ANYSAM_VIRTUAL_SCREEN=always $(DISPLAYED) $(RUN) -m pytest
+
+test-network: $(VENV)/.installed  ## official weights of every family, downloaded and asked for coins
+	ANYSAM_TEST_NETWORK=1 $(RUN) -m pytest -s tests/real_weights
 
 lint: $(VENV)/.installed  ## style and types
 	$(VENV)/bin/ruff check .
