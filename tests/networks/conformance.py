@@ -136,5 +136,8 @@ def close(found, expected, atol=1e-5):
 
 
 def like(found, expected):
-    """Compare a sample of a tensor with the numbers that the official network gave."""
-    close(torch.tensor(found), torch.tensor(expected), atol=1e-4)
+    """Compare a sample of a tensor with the numbers that the official network gave.
+
+    It gave them on one thread; two round up to 2e-4 differently in the deepest networks.
+    """
+    close(torch.tensor(found), torch.tensor(expected), atol=5e-4)

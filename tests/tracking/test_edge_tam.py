@@ -181,7 +181,9 @@ def test_encoding_can_be_cancelled_between_blocks(model, image):
 
 
 def test_the_same_image_gives_the_same_features(model, image, embedding):
-    assert torch.equal(model.encode(image).tensors["image"], embedding.tensors["image"])
+    again = model.encode(image).tensors["image"]
+    # Two threads may share the work otherwise and round otherwise.
+    torch.testing.assert_close(again, embedding.tensors["image"], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
