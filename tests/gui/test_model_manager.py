@@ -128,6 +128,25 @@ class TestTable:
         assert 'href="https://dl.fbaipublicfiles.com' in manager.details.toHtml()
 
 
+def shown(manager):
+    rows = range(manager.table.rowCount())
+    return [radio_at(manager, r).text() for r in rows if not manager.table.isRowHidden(r)]
+
+
+class TestFilter:
+    def test_words_that_are_typed_hide_the_other_rows(self, qtbot, manager):
+        qtbot.keyClicks(manager.filter, "micro-sam histo")
+        assert shown(manager) == [f"PathoSAM ViT-{size}" for size in "BLH"]
+        manager.filter.clear()
+        assert len(shown(manager)) == manager.table.rowCount()
+
+    def test_it_looks_at_prompts_tracking_and_status(self, qtbot, manager):
+        qtbot.keyClicks(manager.filter, "VIDEO Medical")
+        assert shown(manager) == ["MedSAM2"]
+        manager.filter.setText("built in")
+        assert shown(manager) == ["anysam-nano"]
+
+
 class TestActivating:
     def test_a_click_loads_the_model_in_the_background(self, qtbot, manager, active):
         click_radio(qtbot, manager, "model_1.safetensors")

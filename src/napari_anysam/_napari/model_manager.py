@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QLabel,
+    QLineEdit,
     QMessageBox,
     QProgressBar,
     QPushButton,
@@ -78,6 +79,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.download_button.clicked.connect(self._download_or_pause)
         self.delete_button.clicked.connect(self._delete)
         self.folder_button.clicked.connect(self._open_folder)
+        self.filter.textChanged.connect(self._hide_rows)
         self.device.textActivated.connect(self._reload)
         self.precision.textActivated.connect(self._reload)
         self.table.itemSelectionChanged.connect(self._show_details)
@@ -106,6 +108,10 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def _make_widgets(self) -> None:
         self.state = _paragraph()
+        self.filter = QLineEdit()
+        self.filter.setPlaceholderText("Filter: microscopy, boxes, on disk, ...")
+        self.filter.setToolTip("Show only models whose row or description holds all these words.")
+        self.filter.setClearButtonEnabled(True)
         self.table = QTableWidget(0, len(COLUMNS))
         self.table.setHorizontalHeaderLabels(list(COLUMNS))
         self.table.verticalHeader().hide()
@@ -154,6 +160,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(self.state)
         layout.addWidget(self.progress)
         layout.addWidget(self.error)
+        layout.addWidget(self.filter)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.details)
         for row in rows:
@@ -181,10 +188,17 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             self.table.setRowCount(len(self._rows))
             for index, row in enumerate(self._rows):
                 self._fill_row(index, row)
+        self._hide_rows()
         targets = [row.target for row in self._rows]
         if selected is not None and selected.target in targets:
             self.table.selectRow(targets.index(selected.target))
         self._show_details()
+
+    def _hide_rows(self) -> None:
+        """Hide the rows that lack a word of the filter."""
+        words = self.filter.text().casefold().split()
+        for index, row in enumerate(self._rows):
+            self.table.setRowHidden(index, not all(word in row.searched for word in words))
 
     def _fill_row(self, index: int, row: ModelRow) -> None:
         for column, text in enumerate(row.cells):

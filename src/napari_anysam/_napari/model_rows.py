@@ -59,6 +59,16 @@ class ModelRow:
         return (self.title, self.status, self.size, self.tracks, self.licence)
 
     @property
+    def searched(self) -> str:
+        """All that a filter looks at, in lower case."""
+        words = [*self.cells]
+        if self.spec is not None:
+            prompts = (f"{prompt}s" for prompt in self.spec.prompts)
+            words += [*self.spec.all_names, self.spec.description, *self.spec.good_for, *prompts]
+            words += ["video"] if self.spec.tracking else []
+        return " ".join(words).casefold()
+
+    @property
     def added(self) -> bool:
         """Whether the user added it from a file of their own."""
         return isinstance(self.target, Path)
