@@ -168,6 +168,8 @@ def test_an_interrupted_run_keeps_its_finished_planes(tmp_path, prompts, name):
         *(prompts({"plane": 0, "points": [[44, 50]]}), "--model", MODEL, "-o", tmp_path / "o.tif"),
     ]
     command = [sys.executable, "-m", "napari_anysam.cli", *map(str, arguments)]
+    # A shell lets its background jobs ignore Ctrl-C, and so would the child of such a job.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         heard = b""
         while not re.search(rb" [1-9]\d*/300", heard):
