@@ -73,9 +73,11 @@ class Guide:
             What the memory says.
         """
         weight = self._model.guidance
+        if not weight:
+            return tracked
         prompts = {place: self._prompt(number, region) for place, number in enumerate(group)}
         known = {place: prompt for place, prompt in prompts.items() if prompt is not None}
-        if not weight or not known:
+        if not known:
             return tracked
         masks = self._model.decode(embedding, list(known.values()), multimask=False)
         logits = tracked.logits.clone()
