@@ -11,6 +11,7 @@ How the Model manager uses it::
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DownloadState", "Downloads", "downloads"]
 
-_QUIT_SECONDS = 5.0
+_QUIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Downloads:
         self._states: dict[str, DownloadState] = {}
         self._stops: dict[str, threading.Event] = {}
         self._threads: dict[str, threading.Thread] = {}
+        self._discarded: set[str] = set()
         self._relay = _Relay(self._receive)
         application = QCoreApplication.instance()
         if application is not None:
@@ -96,39 +98,52 @@ class Downloads:
             self._stops[name].set()
 
     def discard(self, spec: ModelSpec) -> None:
-        """End a download and delete what has arrived."""
-        self.pause(spec.name)
-        thread = self._threads.pop(spec.name, None)
-        if thread is not None:
-            thread.join(_QUIT_SECONDS)
+        """End a download and delete what has arrived, once its thread has let go of it."""
+        state = self._states.get(spec.name)
+        if state is not None and state.running:
+            self._discarded.add(spec.name)
+            self.pause(spec.name)
+        else:
+            self._delete(spec)
+
+    def pause_all(self) -> None:
+        """End all downloads, and wait for them a little; napari is closing.
+
+        What is still at work then ends with the process, which a download survives.
+        """
+        for stop in self._stops.values():
+            stop.set()
+        deadline = time.monotonic() + _QUIT_SECONDS
+        for thread in self._threads.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _delete(self, spec: ModelSpec) -> None:
         discard_partial(spec, default_store())
         self._states.pop(spec.name, None)
         self.changed.emit(spec.name)
-
-    def pause_all(self) -> None:
-        """End all downloads; napari is closing."""
-        for stop in self._stops.values():
-            stop.set()
-        for thread in self._threads.values():
-            thread.join(_QUIT_SECONDS)
 
     def _run(self, spec: ModelSpec, stop: threading.Event) -> None:
         """Download on a thread of its own; every word goes through the relay."""
 
         def report(progress: Progress) -> None:
-            self._relay.told.emit(spec.name, stop, progress)
+            self._relay.told.emit(spec, stop, progress)
 
         try:
             download(spec, default_store(), read_settings(), report=report, cancelled=stop.is_set)
         except Exception as error:  # shown to the user by whoever listens
-            self._relay.told.emit(spec.name, stop, error)
+            self._relay.told.emit(spec, stop, error)
         else:
-            self._relay.told.emit(spec.name, stop, None)
+            self._relay.told.emit(spec, stop, None)
 
-    def _receive(self, name: str, stop: object, told: object) -> None:
+    def _receive(self, spec: ModelSpec, stop: object, told: object) -> None:
         """Take what a thread says, unless a later download of that model took its place."""
+        name = spec.name
         state = self._states.get(name)
         if state is None or self._stops.get(name) is not stop:
+            return
+        if name in self._discarded and not isinstance(told, Progress):
+            self._discarded.remove(name)
+            self._delete(spec)
             return
         if isinstance(told, Progress):
             self._states[name] = replace(state, progress=told)
@@ -149,9 +164,9 @@ def _sentence(error: object) -> str:
 class _Relay(QObject):  # type: ignore[misc]  # Qt has no types here
     """Carries words from the downloading threads to the thread of the application."""
 
-    told = QtSignal(str, object, object)
+    told = QtSignal(object, object, object)
 
-    def __init__(self, receive: Callable[[str, object, object], None]) -> None:
+    def __init__(self, receive: Callable[[ModelSpec, object, object], None]) -> None:
         super().__init__()
         self._receive = receive
         application = QCoreApplication.instance()
@@ -159,8 +174,8 @@ class _Relay(QObject):  # type: ignore[misc]  # Qt has no types here
             self.moveToThread(application.thread())
         self.told.connect(self._on_told, Qt.ConnectionType.QueuedConnection)
 
-    def _on_told(self, name: str, stop: object, told: object) -> None:
-        self._receive(name, stop, told)
+    def _on_told(self, spec: ModelSpec, stop: object, told: object) -> None:
+        self._receive(spec, stop, told)
 
 
 _DOWNLOADS: list[Downloads] = []
