@@ -204,13 +204,18 @@ class SamModel:
         dense: torch.Tensor,
         multimask: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run the mask decoder on encoded prompts: logits (B, K, h, w) and scores (B, K)."""
+        """Run the mask decoder on encoded prompts: logits (B, K, h, w) and scores (B, K).
+
+        What an embedding holds beside the features is handed to the decoder under its name.
+        """
+        further = {name: tensor for name, tensor in tensors.items() if name != "features"}
         masks, quality = self._network.mask_decoder(
             image_embeddings=tensors["features"],
             image_pe=self._network.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=multimask,
+            **further,
         )
         return masks, quality
 

@@ -136,23 +136,6 @@ class SamHqModel(SamModel):
             fine = decoder.fine_features(features.float(), early.float())
         return {"features": features, "fine_features": fine.to(features.dtype)}
 
-    def _masks(
-        self,
-        tensors: Mapping[str, torch.Tensor],
-        sparse: torch.Tensor,
-        dense: torch.Tensor,
-        multimask: bool,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        masks, quality = self._network.mask_decoder(
-            image_embeddings=tensors["features"],
-            image_pe=self._network.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=multimask,
-            fine_features=tensors["fine_features"],
-        )
-        return masks, quality
-
 
 def _early_layer(encoder: Any) -> tuple[nn.Module, bool]:
     """Return the early layer, and whether its output has the channels last.
