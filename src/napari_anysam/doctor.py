@@ -11,7 +11,7 @@ from typing import Any
 
 from napari_anysam import __version__
 
-__all__ = ["examine", "usable_cores"]
+__all__ = ["examine"]
 
 _PACKAGES = (
     "napari", "npe2", "qtpy", "PyQt6", "PySide6", "numpy", "torch", "torchvision", "sam2",
@@ -42,23 +42,6 @@ def examine() -> dict[str, Any]:
     }
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use: containers and batch queues give fewer."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), _quota_cores())
-    return os.cpu_count() or 1
-
-
-def _quota_cores() -> int:
-    """Return the limit of the control group, rounded up; it does not change the affinity."""
-    try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="utf-8") as file:
-            quota, period = file.read().split()
-        return max(1, -(-int(quota) // int(period)))
-    except (OSError, ValueError):  # no control groups of version 2, or "max": no limit
-        return os.cpu_count() or 1
-
-
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
@@ -68,6 +51,8 @@ def _version(name: str) -> str | None:
 
 def _processor() -> dict[str, Any]:
     import torch
+
+    from napari_anysam.networks.device import usable_cores
 
     return {
         "cores": os.cpu_count(),

@@ -8,7 +8,6 @@ of the waiting clicks only the latest is answered. Results, errors and progress 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -264,6 +263,7 @@ def _set_torch_threads() -> None:
     """
     import torch
 
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 2
+    from napari_anysam.networks.device import usable_cores
+
+    cores = usable_cores()
     torch.set_num_threads(max(1, min(torch.get_num_threads(), max(2, cores - 1), cores)))
