@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_anysam.networks.protocol import PromptableModel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,6 +22,17 @@ def nano() -> PromptableModel:
     from napari_anysam import load_model
 
     return load_model("anysam-nano", device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: two share the work, and round, differently each time."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ from napari_anysam.segmentation.prompts import Prompt
 from official_layouts import narrow_decoders, rep_vit, sam_decoders
 from seeded_weights import sample, seeded_image, seeded_state
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # as the official numbers were made
+
 # fmt: off
 FEATURES = [-0.34222, -1.2315, -0.82751, -1.0232, -2.0858, -1.1051, -1.2406, 1.6511,
             -0.60604, 0.056521, 1.5045, 1.6021, -1.8458, -0.35082, 0.79666, 1.1392]

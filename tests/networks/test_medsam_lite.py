@@ -15,6 +15,8 @@ from napari_anysam.segmentation.prompts import Prompt
 from official_layouts import narrow_decoders, narrow_tiny_vit, sam_decoders, tiny_vit
 from seeded_weights import sample, seeded_image, seeded_state
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # as the official numbers were made
+
 # fmt: off
 # The first image is shrunk by a fraction, the second one doubled.
 SHRUNK = [-0.26724, 0.15215, -0.99556, -3.1599, 0.52386, -0.58838, 0.26341, 0.30081,

@@ -19,6 +19,8 @@ from official_layouts import (
 )
 from seeded_weights import sample, seeded_image, seeded_state
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # as the official numbers were made
+
 # fmt: off
 FEATURES = [0.056908, 0.076552, -1.1529, -3.0232, 0.47855, -0.65955, 0.43235, 0.24533,
             -0.046721, 0.79321, 0.34396, 1.1917, 0.88108, 1.5332, -0.29123, 0.79394]

@@ -26,6 +26,8 @@ from official_layouts import (
 from seeded_weights import sample, seeded_image, seeded_state
 from tiny_sam import tiny_sam
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # as the official numbers were made
+
 # fmt: off
 POINT_LOGITS = [0.21246, -0.86028, 0.51288, -2.0985, -2.815, 2.598, -0.68026, 0.29465,
                 -0.37694, 2.2432, 3.8212, 0.59849, 1.1349, -0.89744, -3.2252, -0.78128]
