@@ -302,27 +302,27 @@ class TestDownloading:
         downloadable()
         manager._refresh()
         select_row(qtbot, manager, "SAM ViT-B")
-        press(qtbot, manager.download_button)
+        press(qtbot, manager.transfers.download_button)
         qtbot.waitUntil(lambda: "left" in status(manager), timeout=30_000)
-        assert manager.download_button.text() == "Pause"
-        press(qtbot, manager.download_button)
+        assert manager.transfers.download_button.text() == "Pause"
+        press(qtbot, manager.transfers.download_button)
         qtbot.waitUntil(lambda: "paused at" in status(manager), timeout=30_000)
-        assert manager.download_button.text() == "Continue"
+        assert manager.transfers.download_button.text() == "Continue"
         serving.seconds_per_piece = 0
-        press(qtbot, manager.download_button)
+        press(qtbot, manager.transfers.download_button)
         qtbot.waitUntil(lambda: status(manager) == "on disk", timeout=30_000)
         assert "Range" in serving.asked[-1]
         assert radio_at(manager, row_of(manager, "SAM ViT-B")).isEnabled()
-        press(qtbot, manager.delete_button)
+        press(qtbot, manager.transfers.delete_button)
         assert status(manager) == "not on disk"
 
     def test_what_has_arrived_can_be_discarded(self, qtbot, downloadable, manager):
         spec = downloadable()
         manager._refresh()
         select_row(qtbot, manager, "SAM ViT-B")
-        press(qtbot, manager.download_button)
+        press(qtbot, manager.transfers.download_button)
         qtbot.waitUntil(lambda: "left" in status(manager), timeout=30_000)
-        press(qtbot, manager.delete_button)
+        press(qtbot, manager.transfers.delete_button)
         qtbot.waitUntil(lambda: status(manager) == "not on disk", timeout=30_000)
         assert downloaded_bytes(spec, default_store()) == 0
 
@@ -331,9 +331,9 @@ class TestDownloading:
         downloadable()
         manager._refresh()
         select_row(qtbot, manager, "SAM ViT-B")
-        press(qtbot, manager.download_button)
+        press(qtbot, manager.transfers.download_button)
         qtbot.waitUntil(lambda: "404" in manager.error.text(), timeout=30_000)
-        assert manager.download_button.text() == "Download"
+        assert manager.transfers.download_button.text() == "Download"
 
     @pytest.mark.parametrize("answer", ["Yes", "No"])
     def test_a_licence_that_limits_the_use_is_asked_for(
@@ -343,7 +343,7 @@ class TestDownloading:
         downloadable(restricted=True, licence="Strict 1.0")
         manager._refresh()
         select_row(qtbot, manager, "SAM ViT-B")
-        press(qtbot, manager.download_button)
+        press(qtbot, manager.transfers.download_button)
         box = manager.findChild(QMessageBox)
         assert "Strict 1.0" in box.text()
         press(qtbot, box.button(getattr(QMessageBox.StandardButton, answer)))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QSignalBlocker, Qt, QUrl
-from qtpy.QtGui import QDesktopServices, QTextOption
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QTextOption
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
@@ -20,7 +20,6 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
-    QMessageBox,
     QProgressBar,
     QPushButton,
     QRadioButton,
@@ -34,6 +33,7 @@ from qtpy.QtWidgets import (
 from napari_anysam._napari.active_model import Request, active_model
 from napari_anysam._napari.downloads import downloads
 from napari_anysam._napari.model_rows import COLUMNS, ModelRow, progress_words, resolve_rows
+from napari_anysam._napari.model_transfers import ModelTransfers
 from napari_anysam.errors import AnySAMError
 from napari_anysam.models.catalogue import catalogue
 from napari_anysam.models.store import default_store
@@ -42,7 +42,6 @@ from napari_anysam.networks.device import DEVICES, PRECISIONS, available_devices
 if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent, QShowEvent
 
-    from napari_anysam.models.catalogue import ModelSpec
     from napari_anysam.networks.protocol import PromptableModel
 
 __all__ = ["ModelManagerWidget"]
@@ -76,9 +75,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._lay_out()
         self.add_button.clicked.connect(self._choose_file)
         self.forget_button.clicked.connect(self._forget)
-        self.download_button.clicked.connect(self._download_or_pause)
-        self.delete_button.clicked.connect(self._delete)
-        self.folder_button.clicked.connect(self._open_folder)
+        self.transfers.deleted.connect(self._refresh)
         self.filter.textChanged.connect(self._hide_rows)
         self.device.textActivated.connect(self._reload)
         self.precision.textActivated.connect(self._reload)
@@ -131,10 +128,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.add_button = QPushButton("Add file...")
         self.add_button.setToolTip("Load a checkpoint from this computer and keep it in the list.")
         self.forget_button = QPushButton("Forget")
-        self.download_button = QPushButton("Download")
-        self.delete_button = QPushButton("Delete")
-        self.folder_button = QPushButton("Open folder")
-        self.folder_button.setToolTip(f"Show {self._store.models_folder}, where models lie.")
+        self.transfers = ModelTransfers(self._store, self._downloads)
         self.device = _combo(DEVICES)
         self.device.setToolTip("Where the model computes; auto takes a graphics card if it can.")
         self.precision = _combo(PRECISIONS)
@@ -148,11 +142,9 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.error.setStyleSheet("color: #e0605a")  # readable on napari's dark and light themes
 
     def _lay_out(self) -> None:
-        rows = (
-            (self.download_button, self.delete_button),
-            (self.add_button, self.forget_button),
-            (self.folder_button,),
-        )
+        files = QHBoxLayout()
+        files.addWidget(self.add_button)
+        files.addWidget(self.forget_button)
         form = QFormLayout()
         form.addRow("Device", self.device)
         form.addRow("Precision", self.precision)
@@ -163,11 +155,8 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(self.filter)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.details)
-        for row in rows:
-            line = QHBoxLayout()
-            for button in row:
-                line.addWidget(button)
-            layout.addLayout(line)
+        layout.addWidget(self.transfers)
+        layout.addLayout(files)
         layout.addLayout(form)
 
     def _refresh(self) -> None:
@@ -257,7 +246,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         shown = self._active_row() if row is None else row
         text = "Select a model to read about it." if shown is None else shown.details
         self.details.setHtml(_with_links(text))
-        self._show_transfer(row)
+        self.transfers.show_row(row)
         can_forget = row is not None and row.added
         self.forget_button.setEnabled(can_forget)
         self.forget_button.setToolTip(
@@ -265,74 +254,6 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             if can_forget
             else "Select a file that was added; the other models always stay in the list."
         )
-
-    def _show_transfer(self, row: ModelRow | None) -> None:
-        """Let the buttons do what can be done with the selected model's file."""
-        spec = None if row is None else row.spec
-        state = None if spec is None else self._downloads.state(spec.name)
-        running = state is not None and state.running
-        wanted = row is not None and spec is not None and not row.available
-        self.download_button.setEnabled(running or (wanted and bool(spec and spec.urls)))
-        words = "Pause" if running else "Continue" if row and row.unfinished else "Download"
-        self.download_button.setText(words)
-        self.download_button.setToolTip(
-            "What has arrived stays."
-            if running
-            else "Fetch the selected model."
-            if self.download_button.isEnabled()
-            else "Select a model that is not on this computer and has an address."
-        )
-        discardable = row is not None and (running or row.unfinished)
-        self.delete_button.setText("Discard" if discardable else "Delete")
-        self.delete_button.setEnabled(discardable or (row is not None and row.deletable))
-        self.delete_button.setToolTip(
-            "Delete what has arrived."
-            if discardable
-            else "Delete the selected model's file from this computer."
-            if self.delete_button.isEnabled()
-            else "Select a model that was downloaded."
-        )
-
-    def _download_or_pause(self) -> None:
-        row = self._selected()
-        if row is None or row.spec is None:
-            return
-        state = self._downloads.state(row.spec.name)
-        if state is not None and state.running:
-            self._downloads.pause(row.spec.name)
-        elif row.spec.restricted:
-            self._ask_licence(row.spec)
-        else:
-            self._downloads.start(row.spec)
-
-    def _ask_licence(self, spec: ModelSpec) -> None:
-        """Ask before the download of a model whose licence limits its use."""
-        box = QMessageBox(self)
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setWindowTitle("Licence")
-        box.setText(f"{spec.title} comes under: {spec.licence}.")
-        box.setInformativeText("This licence limits its use. Do you agree to it?")
-        box.setStandardButtons(QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No)
-        box.setDefaultButton(QMessageBox.StandardButton.No)
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.button(QMessageBox.StandardButton.Yes).clicked.connect(
-            lambda: self._downloads.start(spec)
-        )
-        box.open()
-
-    def _delete(self) -> None:
-        row = self._selected()
-        if row is None or row.spec is None:
-            return
-        if row.deletable:
-            self._store.delete(row.spec)
-            self._refresh()
-        else:
-            self._downloads.discard(row.spec)
-
-    def _open_folder(self) -> None:
-        self._store.models_folder.mkdir(parents=True, exist_ok=True)
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._store.models_folder)))
 
     def _on_download(self, name: str) -> None:
         """Show how far a download is; read the disk again where one began or ended."""
