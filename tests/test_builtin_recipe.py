@@ -122,6 +122,23 @@ def test_clicks_lie_on_their_objects_and_boxes_hold_them(recipe: Recipe) -> None
         assert box[1] < centre[1] < box[3]
 
 
+def test_what_a_region_cuts_off_counts_against_the_predicted_iou(recipe: Recipe) -> None:
+    labels = np.zeros((1, 80, 80), np.uint8)
+    labels[0, 20:40, 10:50] = 3
+    region = recipe.batches._Region(top=0, left=0, height=40, width=30)
+    outside = recipe.batches._outside(labels[0], region, size=64)[3]
+    # 20 x 20 pixels are beyond column 30; a cell is 4 x 4 pixels of the 64 x 64 input.
+    assert float(outside) == pytest.approx(20 * 20 * (64 / 40) * (64 / 30) / 16)
+    losses = sys.modules[recipe.train.candidates_loss.__module__]
+    target = torch.zeros(1, 1, 16, 16)
+    target[..., 8:, 4:] = 1
+    logits = 20 * target - 10
+    whole = losses.intersection_over_union(logits, target)
+    cut = losses.intersection_over_union(logits, target, outside[None])
+    assert float(whole) == 1
+    assert float(cut) == pytest.approx(96 / (96 + float(outside)))
+
+
 def test_what_is_seen_of_a_blob_lies_within_its_outline(recipe: Recipe) -> None:
     smaller = 0
     nuclei = next(one for one in recipe.scenes.RECIPES if one.name == "nuclei")
