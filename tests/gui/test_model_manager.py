@@ -305,8 +305,11 @@ class TestDownloading:
         press(qtbot, manager.transfers.download_button)
         qtbot.waitUntil(lambda: "left" in status(manager), timeout=30_000)
         assert manager.transfers.download_button.text() == "Pause"
+        assert "left" in manager.transfers.progress.text()
+        assert manager.transfers.progress.isVisible()
         press(qtbot, manager.transfers.download_button)
         qtbot.waitUntil(lambda: "paused at" in status(manager), timeout=30_000)
+        assert not manager.transfers.progress.isVisible()
         assert manager.transfers.download_button.text() == "Continue"
         serving.seconds_per_piece = 0
         press(qtbot, manager.transfers.download_button)

@@ -270,6 +270,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         state = self._downloads.state(name)
         if index is not None and state is not None and state.running:
             self.table.item(index, 1).setText(progress_words(state.progress))
+            self.transfers.show_progress()
 
     def _active_row(self) -> ModelRow | None:
         """Return the row of the model that is active or on its way."""

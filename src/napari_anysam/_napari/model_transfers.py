@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QGridLayout, QMessageBox, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QMessageBox, QProgressBar, QPushButton, QWidget
+
+from napari_anysam._napari.model_rows import progress_words
 
 if TYPE_CHECKING:
     from napari_anysam._napari.downloads import Downloads
@@ -38,11 +40,15 @@ class ModelTransfers(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.delete_button = QPushButton("Delete")
         self.folder_button = QPushButton("Open folder")
         self.folder_button.setToolTip(f"Show {store.models_folder}, where models lie.")
+        self.progress = QProgressBar()  # the table's status is cut off in a narrow dock
+        self.progress.setRange(0, 1000)
+        self.progress.hide()
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.download_button, 0, 0)
         layout.addWidget(self.delete_button, 0, 1)
-        layout.addWidget(self.folder_button, 1, 0, 1, 2)
+        layout.addWidget(self.progress, 1, 0, 1, 2)
+        layout.addWidget(self.folder_button, 2, 0, 1, 2)
         self.download_button.clicked.connect(self._download_or_pause)
         self.delete_button.clicked.connect(self._delete)
         self.folder_button.clicked.connect(self._open_folder)
@@ -53,6 +59,7 @@ class ModelTransfers(QWidget):  # type: ignore[misc]  # Qt has no types here
         spec = None if row is None else row.spec
         state = None if spec is None else self._downloads.state(spec.name)
         running = state is not None and state.running
+        self.show_progress()
         wanted = row is not None and spec is not None and not row.available
         self.download_button.setEnabled(running or (wanted and bool(spec and spec.urls)))
         words = "Pause" if running else "Continue" if row and row.unfinished else "Download"
@@ -74,6 +81,19 @@ class ModelTransfers(QWidget):  # type: ignore[misc]  # Qt has no types here
             if self.delete_button.isEnabled()
             else "Select a model that was downloaded."
         )
+
+    def show_progress(self) -> None:
+        """Show how far the selected model's download is, while there is one."""
+        spec = None if self._row is None else self._row.spec
+        state = None if spec is None else self._downloads.state(spec.name)
+        running = state is not None and state.running
+        self.progress.setVisible(running)
+        if state is None or not running:
+            return
+        told = state.progress
+        share = told.done / told.total if told is not None and told.total else 0.0
+        self.progress.setValue(round(1000 * share))
+        self.progress.setFormat(progress_words(told).replace("%", "%%"))
 
     def _download_or_pause(self) -> None:
         row = self._row
