@@ -52,7 +52,7 @@ def _version(name: str) -> str | None:
 def _processor() -> dict[str, Any]:
     import torch
 
-    from napari_anysam.networks.device import usable_cores
+    from napari_anysam.cores import usable_cores
 
     return {
         "cores": os.cpu_count(),

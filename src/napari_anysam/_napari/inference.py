@@ -263,7 +263,7 @@ def _set_torch_threads() -> None:
     """
     import torch
 
-    from napari_anysam.networks.device import usable_cores
+    from napari_anysam.cores import usable_cores
 
     cores = usable_cores()
     torch.set_num_threads(max(1, min(torch.get_num_threads(), max(2, cores - 1), cores)))

@@ -6,7 +6,6 @@ good at it: without hardware support, autocast to bfloat16 can be far slower tha
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from functools import cache
@@ -27,7 +26,6 @@ __all__ = [
     "choose_device",
     "choose_precision",
     "unused_graphics_card",
-    "usable_cores",
 ]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -103,23 +101,6 @@ def choose_precision(name: str, device: torch.device, parameters: int | None = N
     if device.type == "cpu" and _bf16_is_faster():
         return "bf16"
     return "fp32"
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use: containers and batch queues give fewer."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), _quota_cores())
-    return os.cpu_count() or 1
-
-
-def _quota_cores() -> int:
-    """Return the limit of the control group, rounded up; it does not change the affinity."""
-    try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="utf-8") as file:
-            quota, period = file.read().split()
-        return max(1, -(-int(quota) // int(period)))
-    except (OSError, ValueError):  # no control groups of version 2, or "max": no limit
-        return os.cpu_count() or 1
 
 
 def unused_graphics_card() -> str:
