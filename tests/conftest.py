@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -33,6 +34,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def models_facts() -> list[dict[str, Any]]:
+    """The project's facts about checkpoints, collected with their sources before any code."""
+    default = ROOT.parent / "shared" / "models_facts.json"
+    path = Path(os.environ.get("ANYSAM_FACTS", default))
+    if not path.is_file():
+        pytest.skip(f"no facts at {path}; set ANYSAM_FACTS to the file models_facts.json")
+    records: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["records"]
+    return records
 
 
 @pytest.fixture(scope="session")

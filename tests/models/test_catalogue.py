@@ -6,7 +6,10 @@ from napari_anysam.errors import ModelNotFoundError
 from napari_anysam.models.architecture import Architecture
 from napari_anysam.models.catalogue import (
     DEFAULT_MODEL,
+    HASH_TRUST,
+    IMAGE_KINDS,
     catalogue,
+    check_kind,
     find_by_sha256,
     find_model,
     names,
@@ -28,6 +31,7 @@ prompts = ["point"]
 tracking = false
 description = "Small."
 good_for = []
+citation = "A, 2026"
 """
 
 
@@ -85,7 +89,8 @@ class TestEveryRecord:
 
     def test_has_a_whole_hash_and_says_how_far_it_is_trusted(self, spec):
         assert spec.sha256 is None or re.fullmatch("[0-9a-f]{64}", spec.sha256)
-        assert bool(spec.sha256) == bool(spec.sha256_trust)
+        assert bool(spec.sha256) == bool(spec.sha256_trust) == bool(spec.sha256_source)
+        assert spec.sha256_trust in HASH_TRUST
 
     def test_size_fits_the_number_of_parameters(self, spec):
         if spec.size_bytes is not None:
@@ -96,11 +101,50 @@ class TestEveryRecord:
 
     def test_describes_itself_in_known_words(self, spec):
         assert set(spec.prompts) <= {"point", "box", "mask"}
+        assert spec.prompts
+        assert set(spec.good_for) <= set(IMAGE_KINDS)
+        assert list(spec.good_for) == [kind for kind in IMAGE_KINDS if kind in spec.good_for]
+        assert spec.kinds
         assert spec.family == Architecture(*spec.architecture.split("/")).family
         assert spec.image_size % 16 == 0
         assert spec.preprocessing in {"", *PREPROCESSINGS}
         assert spec.licence
         assert spec.description.endswith(".")
+
+    def test_says_what_to_cite(self, spec):
+        if spec.builtin:
+            assert spec.citation == "napari-anysam, model card"
+        else:
+            work = (
+                r"[A-Z]\w+.* (et al\.|and \w+), .+, (\w.* )?20\d\d, (arXiv:\d{4}\.\d{5}|doi:10\..+)"
+            )
+            assert re.fullmatch(work, spec.citation)
+
+    def test_reports_memory_with_its_source(self, spec):
+        figures = (spec.memory_fp32_mb, spec.memory_bf16_mb)
+        assert any(figures) == bool(spec.memory_source)
+        if spec.memory_source:
+            assert spec.size_bytes is None or spec.memory_fp32_mb * 1e6 > spec.size_bytes
+            assert spec.memory_bf16_mb < spec.memory_fp32_mb
+
+
+# Families of the facts that no loader was asked for.
+NOT_ASKED_FOR = {
+    "SAM-HQ 2", "Efficient MedSAM2", "EfficientTAM", "SAM 3", "SAM 3.1", "Grounding DINO",
+    "SAM-Med3D", "FastSAM",
+}  # fmt: skip
+
+
+def test_holds_every_checkpoint_that_was_asked_for_as_the_facts_have_it(models_facts):
+    asked = [record for record in models_facts if record["family"] not in NOT_ASKED_FOR]
+    assert len(asked) >= 40
+    files = {spec.file: spec for spec in catalogue()}
+    assert {record["filename"] for record in asked} <= set(files)
+    for record in asked:
+        spec = files[record["filename"]]
+        assert spec.size_bytes == record["size_bytes"]
+        assert spec.sha256 == record["hashes"]["sha256"]
+        assert spec.image_size == record["image_size"]
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -127,11 +171,43 @@ def test_lists_become_tuples_and_defaults_fill_the_rest():
         ('urls = "https://x"\n', "list of strings as urls"),
         ("size_bytes = true\n", "True as size_bytes"),
         ('aliases = ["a"]\n', "'a' twice"),
+        ('sha256_trust = "somewhat"\n', "somewhat as sha256_trust; use one of official"),
+        ("memory_fp32_mb = 1.5\n", "1.5 as memory_fp32_mb"),
     ],
 )
 def test_a_wrong_entry_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         parse_catalogue(MINIMAL + change)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("good_for = []", 'good_for = ["cake", "ct"]', "cake as good_for; use one of natural"),
+        ('prompts = ["point"]', 'prompts = ["text"]', "text as prompts; use one of point, box"),
+        ('citation = "A, 2026"', "", "incomplete.*citation"),
+    ],
+)
+def test_a_word_that_is_none_of_its_vocabulary_is_refused(right, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        parse_catalogue(MINIMAL.replace(right, wrong))
+
+
+def test_kinds_of_images_have_words_for_a_person():
+    assert find_model("micro-sam-em-organelles-vit-t").kinds == ("electron microscopy",)
+    assert all(kind == kind.lower() and " " not in kind for kind in IMAGE_KINDS)
+    for kind in IMAGE_KINDS:
+        check_kind(kind)
+        assert any(kind in spec.good_for for spec in catalogue())
+    with pytest.raises(ModelNotFoundError, match=r"'cake'.*natural, fluorescence"):
+        check_kind("cake")
+
+
+def test_what_commerce_may_use_is_known():
+    limited = {spec.licence for spec in catalogue() if not spec.for_commerce}
+    assert "not stated by its authors" in limited
+    assert any("non-commercial" in licence for licence in limited)
+    assert not any(licence.startswith(("Apache", "BSD", "CC-BY")) for licence in limited)
 
 
 def test_an_incomplete_entry_is_refused():

@@ -56,6 +56,7 @@ def spec_of(*urls, **changes):
         "name": "small", "title": "Small", "family": "sam", "architecture": "sam/vit_b",
         "file": "small.pth", "licence": "MIT", "parameters_millions": 1.0, "image_size": 64,
         "prompts": ("point",), "tracking": False, "description": "Small.", "good_for": (),
+        "citation": "Small, 2026",
         "urls": urls, "size_bytes": len(CONTENT), "sha256": SHA256, "sha256_trust": "official",
     }  # fmt: skip
     return ModelSpec(**{**values, **changes})

@@ -7,7 +7,7 @@ import pytest
 
 from napari_anysam.errors import AnySAMError, ModelNotFoundError
 from napari_anysam.models.catalogue import find_model
-from napari_anysam.models.store import ModelStore, builtin_folder, default_store
+from napari_anysam.models.store import ModelStore, builtin_folder, default_store, hash_trust
 
 
 @pytest.fixture
@@ -127,3 +127,28 @@ def test_without_them_the_folders_are_the_users_own(monkeypatch):
     monkeypatch.delenv("ANYSAM_MODELS", raising=False)
     assert default_store().models_folder.name == "models"
     assert "napari-anysam" in str(default_store().models_folder)
+
+
+class TestHashTrust:
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("anysam-nano", "comes with the package"),
+            ("edgetam", "official"),
+            ("sam-vit-b", "corroborated by several sources"),
+            ("efficient-sam-vits", "from a single source"),
+            ("medsam2", "none yet"),
+        ],
+    )
+    def test_is_told_in_words(self, store, name, words):
+        assert hash_trust(find_model(name), store) == words
+
+    def test_of_a_download_whose_hash_nobody_publishes(self, store):
+        spec = find_model("medsam2")
+        store.models_folder.mkdir()
+        (store.models_folder / spec.file).write_bytes(b"weights")
+        store.record_download(spec, spec.urls[0])
+        assert re.fullmatch(
+            r"recorded at the first download on 20\d\d-\d\d-\d\d; nobody publishes one",
+            hash_trust(spec, store),
+        )

@@ -64,7 +64,7 @@ class ModelRow:
         words = [*self.cells]
         if self.spec is not None:
             prompts = (f"{prompt}s" for prompt in self.spec.prompts)
-            words += [*self.spec.all_names, self.spec.description, *self.spec.good_for, *prompts]
+            words += [*self.spec.all_names, self.spec.description, *self.spec.kinds, *prompts]
             words += ["video"] if self.spec.tracking else []
         return " ".join(words).casefold()
 
@@ -141,7 +141,7 @@ def _duration(seconds: float) -> str:
 
 def _details(spec: ModelSpec) -> str:
     return (
-        f"{spec.description} Good for: {', '.join(spec.good_for)}. "
+        f"{spec.description} Good for: {', '.join(spec.kinds)}. "
         f"{spec.parameters_millions:g} million parameters, "
         f"sees {spec.image_size} x {spec.image_size} pixels. Licence: {spec.licence}."
     )

@@ -9,14 +9,21 @@ import tomllib
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from napari_anysam.errors import ModelNotFoundError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 __all__ = [
     "DEFAULT_MODEL",
+    "HASH_TRUST",
+    "IMAGE_KINDS",
     "ModelSpec",
     "catalogue",
+    "check_kind",
     "find_by_sha256",
     "find_model",
     "names",
@@ -24,6 +31,38 @@ __all__ = [
 ]
 
 DEFAULT_MODEL = "anysam-nano"
+
+IMAGE_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "natural": "natural images",
+        "fluorescence": "fluorescence microscopy",
+        "phase-contrast": "phase contrast and bright field microscopy",
+        "electron": "electron microscopy",
+        "histopathology": "histopathology",
+        "ct": "CT",
+        "mri": "MRI",
+        "pet": "PET",
+        "ultrasound": "ultrasound",
+        "x-ray": "X-ray",
+        "endoscopy": "endoscopy",
+        "dermoscopy": "dermoscopy",
+        "fundus": "fundus images",
+    }
+)
+"""What a model can be good for: a key for programs, words for a person; in the order shown."""
+
+HASH_TRUST: Mapping[str, str] = MappingProxyType(
+    {
+        "official": "official",
+        "corroborated": "corroborated by several sources",
+        "single source": "from a single source",
+        "": "",
+    }
+)
+"""How far a published hash is trusted: the word in the catalogue, words for a person."""
+
+_PROMPTS = ("point", "box", "mask")
+_NOT_STATED = "not stated by its authors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +92,9 @@ class ModelSpec:
     sha256 : str or None
         Hash of the official file, in lower case.
     sha256_trust : str
-        How far that hash is trusted; empty without a hash.
+        How far that hash is trusted, of ``HASH_TRUST``; empty without a hash.
+    sha256_source : str
+        Who published that hash.
     licence : str
         Name of the licence of the weights, of SPDX where it has one.
     restricted : bool
@@ -70,7 +111,13 @@ class ModelSpec:
     description : str
         One sentence for the user.
     good_for : tuple of str
-        Kinds of images: "natural", "light microscopy", ...
+        Kinds of images, keys of ``IMAGE_KINDS``.
+    citation : str
+        What to cite, in short.
+    memory_fp32_mb, memory_bf16_mb : int or None
+        Memory of a graphics card that segmenting an image takes, in MB, where somebody reports it.
+    memory_source : str
+        Who reports it.
     builtin : bool
         Whether the weights come with this package.
     preprocessing : str
@@ -90,6 +137,7 @@ class ModelSpec:
     tracking: bool
     description: str
     good_for: tuple[str, ...]
+    citation: str
     aliases: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
     page: str = ""
@@ -97,6 +145,10 @@ class ModelSpec:
     size_bytes: int | None = None
     sha256: str | None = None
     sha256_trust: str = ""
+    sha256_source: str = ""
+    memory_fp32_mb: int | None = None
+    memory_bf16_mb: int | None = None
+    memory_source: str = ""
     builtin: bool = False
     preprocessing: str = ""
 
@@ -104,6 +156,16 @@ class ModelSpec:
     def all_names(self) -> tuple[str, ...]:
         """The name and its aliases."""
         return (self.name, *self.aliases)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What it is good for, in words for a person."""
+        return tuple(IMAGE_KINDS[kind] for kind in self.good_for)
+
+    @property
+    def for_commerce(self) -> bool:
+        """Whether its licence is known and does not limit the use."""
+        return not self.restricted and self.licence != _NOT_STATED
 
 
 @cache
@@ -119,7 +181,8 @@ def parse_catalogue(text: str) -> tuple[ModelSpec, ...]:
     Raises
     ------
     ValueError
-        If a field is unknown, missing or of a wrong type, or a name is used twice.
+        If a field is unknown, missing, of a wrong type or not of its vocabulary, or a name is used
+        twice.
     """
     specs = tuple(_parse_spec(entry) for entry in tomllib.loads(text).get("models", []))
     seen: set[str] = set()
@@ -152,6 +215,20 @@ def find_model(name: str) -> ModelSpec:
     )
 
 
+def check_kind(kind: str) -> None:
+    """See that a kind of image is one of ``IMAGE_KINDS``.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If it is none; the message lists them.
+    """
+    if kind not in IMAGE_KINDS:
+        raise ModelNotFoundError(
+            f"No kind of image is called {kind!r}; use one of {', '.join(IMAGE_KINDS)}."
+        )
+
+
 def find_by_sha256(sha256: str) -> ModelSpec | None:
     """Return the model whose official file has this hash, if the catalogue holds it."""
     return next((spec for spec in catalogue() if spec.sha256 == sha256), None)
@@ -161,11 +238,14 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "parameters_millions": (int, float),
     "image_size": int,
     "size_bytes": int,
+    "memory_fp32_mb": int,
+    "memory_bf16_mb": int,
     "tracking": bool,
     "builtin": bool,
     "restricted": bool,
 }
 _LISTS = {"prompts", "good_for", "aliases", "urls"}
+_VOCABULARIES = {"prompts": _PROMPTS, "good_for": IMAGE_KINDS, "sha256_trust": HASH_TRUST}
 
 
 def _parse_spec(entry: dict[str, Any]) -> ModelSpec:
@@ -174,6 +254,8 @@ def _parse_spec(entry: dict[str, Any]) -> ModelSpec:
     if unknown:
         raise ValueError(f"The catalogue's {who} has unknown fields: {', '.join(sorted(unknown))}.")
     values = {key: _parse_value(who, key, value) for key, value in entry.items()}
+    for key, words in _VOCABULARIES.items():
+        _check_words(who, key, values.get(key, ()), words)
     try:
         return ModelSpec(**values)
     except TypeError as error:
@@ -189,3 +271,12 @@ def _parse_value(who: str, key: str, value: Any) -> Any:
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise ValueError(f"The catalogue's {who} has {value!r} as {key}.")
     return value
+
+
+def _check_words(who: str, key: str, value: Any, known: Iterable[str]) -> None:
+    unknown = set(value if isinstance(value, tuple) else (value,)) - set(known)
+    if unknown:
+        raise ValueError(
+            f"The catalogue's {who} has {', '.join(sorted(unknown))} as {key}; use one of "
+            f"{', '.join(word for word in known if word)}."
+        )

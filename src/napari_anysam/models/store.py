@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from napari_anysam.errors import AnySAMError, ModelNotFoundError
+from napari_anysam.models.catalogue import HASH_TRUST
 from napari_anysam.models.checkpoint import file_sha256
 from napari_anysam.settings import config_folder, read_settings
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_anysam.models.catalogue import ModelSpec
 
-__all__ = ["ModelStore", "builtin_folder", "default_store"]
+__all__ = ["ModelStore", "builtin_folder", "default_store", "hash_trust"]
 
 _REGISTER = "local_models.json"
 _DOWNLOADS = "downloads.json"
@@ -129,6 +130,11 @@ class ModelStore:
         entry = self._read_downloads().get(spec.file)
         return None if entry is None else str(entry["sha256"])
 
+    def download_date(self, spec: ModelSpec) -> str | None:
+        """Return the day, YYYY-MM-DD in UTC, on which the file was downloaded, if it was."""
+        entry = self._read_downloads().get(spec.file)
+        return None if entry is None else str(entry["date"])[:10]
+
     def added(self) -> tuple[Path, ...]:
         """Return the files that the user added, in that order, whether or not they still exist.
 
@@ -186,6 +192,18 @@ class ModelStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _replacing(path) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def hash_trust(spec: ModelSpec, store: ModelStore) -> str:
+    """Say in a few words how far the hash is trusted that a model's file is compared with."""
+    if spec.builtin:
+        return "comes with the package"
+    if spec.sha256 is not None:
+        return HASH_TRUST[spec.sha256_trust]
+    day = store.download_date(spec)
+    if day is None:
+        return "none yet"
+    return f"recorded at the first download on {day}; nobody publishes one"
 
 
 def default_store() -> ModelStore:
