@@ -106,6 +106,24 @@ class TestWell:
         assert path.read_bytes() == CONTENT
         assert left(store) == ["small.pth"]
 
+    def test_an_archives_beginning_is_not_continued_by_the_file_itself(
+        self, store, serving, address
+    ):
+        store.models_folder.mkdir()
+        part = PartialFile(store.models_folder / "small.pth")
+        part.begin("http://127.0.0.1:9/small.pth.zip", "tag")
+        part.path.write_bytes(bytes(100))
+        spec = spec_of("http://127.0.0.1:9/small.pth.zip", f"{address}/small.pth")
+        assert fetch(store, spec).read_bytes() == CONTENT
+        assert "Range" not in serving.asked[-1]
+
+    def test_goes_on_at_the_address_where_it_began(self, store, serving, address):
+        cancel_in_the_middle(store, serving, spec_of(f"{address}/small.pth"))
+        spec = spec_of(f"{address}/small.pth.zip", f"{address}/small.pth")
+        had = downloaded_bytes(spec, store)
+        assert fetch(store, spec).read_bytes() == CONTENT
+        assert serving.asked[-1]["Range"] == f"bytes={had}-"
+
     def test_a_sites_folder_spares_the_download(self, store, tmp_path):
         shared = tmp_path / "shared"
         shared.mkdir()

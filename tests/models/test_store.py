@@ -36,6 +36,7 @@ def test_a_file_whose_address_ends_otherwise_is_named_as_it_shall_be_saved(store
         "sam-vit-b": rf"put sam_vit_b_01ec64\.pth \(https://.*\) into {folder}\.",
         "medsam": rf"put medsam_vit_b\.pth \(https://.*\?download=1\) into {folder}\.",
         "vit_b_lm": rf"save https://.*/vit_b\.pt as vit_b_lm\.pt in {folder}\.",
+        "efficient-sam-vits": rf"unpack https://.*\.zip and put \S+\.pt into {folder}\.",
         "medsam-lite": rf"save https://.*&id=\S+ as lite_medsam\.pth in {folder}\.",
     }.items():
         assert re.search(words, store.remedy(find_model(name)))

@@ -192,14 +192,16 @@ def _fetch_first(
 ) -> str:
     """Fetch from the first address that gives the right file, and return that address."""
     faults = []
-    for url in addresses:
-        part = PartialFile(target)
+    part = PartialFile(target)
+    begun = part.origin[0]
+    for url in sorted(addresses, key=lambda url: url != begun):  # where it began, then in order
         archive = _is_archive(url, spec)
         try:
             size = None if archive else spec.size_bytes
-            transfer(
-                url, part, size, keep_any=spec.sha256 is not None, settings=settings, watch=watch
-            )
+            # Other addresses give the same bytes, but an archive's are not the file's.
+            same = not archive and not _is_archive(part.origin[0], spec)
+            keep = same and spec.sha256 is not None
+            transfer(url, part, size, keep_any=keep, settings=settings, watch=watch)
             if archive:
                 _unpack(part.path, spec.file)
             _verify(part, spec)

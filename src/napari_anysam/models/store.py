@@ -229,8 +229,11 @@ def _in_hub_cache(spec: ModelSpec) -> Path | None:
 def _by_hand(spec: ModelSpec) -> str:
     """Say what a browser fetches, and its name where the address would give it another one."""
     url = spec.urls[0]
-    if PurePosixPath(urlsplit(url).path).name == spec.file:
+    name = PurePosixPath(urlsplit(url).path).name
+    if name == spec.file:
         return f"put {spec.file} ({url}) into"
+    if name == f"{spec.file}.zip":
+        return f"unpack {url} and put {spec.file} into"
     return f"save {url} as {spec.file} in"
 
 
