@@ -25,6 +25,15 @@ def nano() -> PromptableModel:
     return load_model("anysam-nano", device="cpu", precision="fp32")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep what tests measure out of this user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("ANYSAM_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Let torch compute on one thread: two share the work, and round, differently each time."""

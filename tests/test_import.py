@@ -33,6 +33,8 @@ def test_package_import_brings_in_no_torch_qt_or_napari():
         "images.planes",
         "images.conditioning",
         "models.catalogue",
+        "models.measurements",
+        "networks.measuring",
         "cli",
     ],
 )

@@ -1,4 +1,4 @@
-"""What a user or a site sets once: where models lie, and how they may be downloaded.
+"""What a user or a site sets once: where models and caches lie, and how models may be downloaded.
 
 Environment variables (``ANYSAM_MODELS``, ``ANYSAM_MIRROR``, ...) win over the user's
 ``settings.toml``, which lies in the folder that ``config_folder`` returns.
@@ -39,6 +39,10 @@ def _default_models() -> Path:
     return platformdirs.user_data_path(_APPLICATION, False) / "models"
 
 
+def _default_cache() -> Path:
+    return platformdirs.user_cache_path(_APPLICATION, False)
+
+
 def _hub_is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
@@ -52,6 +56,8 @@ class Settings(BaseSettings):
         Downloaded models lie here.
     site_models : Path, optional
         A folder of models that a site shares, read-only; looked at after the user's own.
+    cache : Path
+        What this package has measured lies here; it may be deleted at any time.
     mirror : str, optional
         Address below which a model's file is asked for before its official address.
     proxy : str, optional
@@ -66,6 +72,7 @@ class Settings(BaseSettings):
 
     models: Path = Field(default_factory=_default_models)
     site_models: Path | None = None
+    cache: Path = Field(default_factory=_default_cache)
     mirror: str | None = None
     proxy: str | None = None
     offline: bool = Field(default_factory=_hub_is_offline)

@@ -7,10 +7,7 @@ shares, and in the cache of Hugging Face's hub, in that order. ``models/download
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -23,10 +20,11 @@ from filelock import FileLock
 from napari_anysam.errors import AnySAMError, ModelNotFoundError
 from napari_anysam.models.catalogue import HASH_TRUST
 from napari_anysam.models.checkpoint import file_sha256
+from napari_anysam.models.replacing import replacing
 from napari_anysam.settings import config_folder, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import os
 
     from napari_anysam.models.catalogue import ModelSpec
 
@@ -190,7 +188,7 @@ class ModelStore:
 
     def _write_json(self, path: Path, content: object) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
@@ -240,16 +238,3 @@ def _by_hand(spec: ModelSpec) -> str:
 def builtin_folder() -> Path:
     """Return the folder of the weights that come with the package."""
     return Path(str(files("napari_anysam.models").joinpath("builtin")))
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside the target; on success it takes the target's place at once."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

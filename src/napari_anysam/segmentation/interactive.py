@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from napari_anysam.networks.measuring import measured_encode
 from napari_anysam.segmentation.candidates import Candidate, Prediction, distinct, rank
 from napari_anysam.segmentation.embeddings import EmbeddingCache
 from napari_anysam.segmentation.prompts import check_prompts
@@ -137,7 +138,7 @@ class PlanePredictor:
         key = (self.model.key, plane.key, region)
         embedding = self.cache.get(key)
         if embedding is None:
-            embedding = self.model.encode(plane.crop(region), cancelled=cancelled)
+            embedding = measured_encode(self.model, plane.crop(region), cancelled)
             self.cache.put(key, embedding)
         return embedding
 

@@ -1,0 +1,143 @@
+"""What models cost on this computer, remembered from their first encodes.
+
+A cache, nothing more: it may be deleted at any time, and a damaged file starts again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+from pydantic import TypeAdapter
+
+from napari_anysam.models.replacing import replacing
+from napari_anysam.settings import read_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Measurement", "Measurements", "default_measurements"]
+
+_FILE = "measurements.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What encoding one image cost.
+
+    Parameters
+    ----------
+    model : str
+        ``PromptableModel.name``.
+    device : str
+        Kind of device: "cpu", "cuda", "mps".
+    precision : str
+        "fp32", "bf16" or "fp16".
+    encode_seconds : float
+        Shortest time of one encode.
+    memory_bytes : int
+        Most memory that one took, the weights included; ``networks/measuring.py`` says how that is
+        found on each device.
+    threads : int
+        Threads that torch computed with on the CPU.
+    date : str
+        When, ISO 8601 in UTC.
+    encodes : int
+        How many encodes these are the best figures of.
+    """
+
+    model: str
+    device: str
+    precision: str
+    encode_seconds: float
+    memory_bytes: int
+    threads: int
+    date: str
+    encodes: int = 1
+
+    @property
+    def figures(self) -> str:
+        """The figures for a person: "1.4 s an image, 890 MB"."""
+        seconds = self.encode_seconds
+        time = f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+        return f"{time} an image, {self.memory_bytes / 1e6:.0f} MB"
+
+    @property
+    def words(self) -> str:
+        """The figures and where they were measured, for a person."""
+        return f"{self.figures} on {self.device} in {self.precision}"
+
+    def joined(self, later: Measurement) -> Measurement:
+        """Return the best time and the highest memory of this and a later one of the same kind."""
+        return replace(
+            later,
+            encode_seconds=min(self.encode_seconds, later.encode_seconds),
+            memory_bytes=max(self.memory_bytes, later.memory_bytes),
+            encodes=self.encodes + later.encodes,
+        )
+
+    @property
+    def _case(self) -> tuple[str, str, str, int]:
+        return self.model, self.device, self.precision, self.threads
+
+
+_ENTRIES: TypeAdapter[tuple[Measurement, ...]] = TypeAdapter(tuple[Measurement, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """Measurements in one JSON file, which several processes may share.
+
+    Parameters
+    ----------
+    path : Path
+        The file. It need not exist.
+    """
+
+    path: Path
+
+    def find(
+        self, model: str, device: str | None = None, precision: str | None = None
+    ) -> Measurement | None:
+        """Return a model's latest measurement, on that device and in that precision if named."""
+        found = [
+            one
+            for one in self.all()
+            if one.model == model
+            and device in (None, one.device)
+            and precision in (None, one.precision)
+        ]
+        return max(found, key=lambda one: one.date, default=None)
+
+    def all(self) -> tuple[Measurement, ...]:
+        """Return every measurement, one for each model, device, precision and number of threads."""
+        try:
+            return _ENTRIES.validate_json(self.path.read_bytes())
+        except (OSError, ValueError):  # none yet, or damaged: it is only a cache
+            return ()
+
+    def record(self, measurement: Measurement) -> None:
+        """Add a measurement to what is known of its model, device, precision and threads.
+
+        The best time and the highest memory are kept.
+
+        Raises
+        ------
+        filelock.Timeout
+            If another process is writing; nobody waits for it.
+        OSError
+            If the folder cannot be written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.path}.lock", timeout=0):
+            kept = {one._case: one for one in self.all()}
+            before = kept.pop(measurement._case, None)
+            joined = measurement if before is None else before.joined(measurement)
+            with replacing(self.path) as temporary:
+                temporary.write_bytes(_ENTRIES.dump_json((*kept.values(), joined), indent=2))
+
+
+def default_measurements() -> Measurements:
+    """Return this user's measurements, in the cache folder that the settings name."""
+    return Measurements(read_settings().cache / _FILE)
