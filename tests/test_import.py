@@ -33,6 +33,7 @@ def test_package_import_brings_in_no_torch_qt_or_napari():
         "images.planes",
         "images.conditioning",
         "models.catalogue",
+        "models.chooser",
         "models.measurements",
         "networks.measuring",
         "cli",
