@@ -12,7 +12,7 @@ from napari_anysam.errors import DownloadError, ModelNotFoundError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from napari_anysam.models.catalogue import ModelSpec
     from napari_anysam.models.download import Progress
@@ -29,7 +29,18 @@ def add_models(commands: Any) -> None:
         description="Manage the models of the Segment Anything family.",
     )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
-    _add(actions, "list", _list, "all models, and which are on this computer")
+    listing = _add(actions, "list", _list, "all models, and which are on this computer")
+    listing.add_argument(
+        "--sort", choices=tuple(_ORDERS), help="default: as the catalogue orders them"
+    )
+    listing.add_argument("--kind", metavar="KIND", help="only those good for this kind of image")
+    choose = _add(actions, "choose", _choose, "propose models for a kind of image, with reasons")
+    choose.add_argument("kind", metavar="KIND", nargs="?", help="left out: lists the kinds")
+    choose.add_argument("--stack", action="store_true", help="to follow through a stack or film")
+    choose.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    choose.add_argument(
+        "--commercial", action="store_true", help="leave out licences that limit or are unknown"
+    )
     info = _add(actions, "info", _info, "all that is known of one model")
     info.add_argument("name", metavar="NAME")
     fetch = _add(actions, "download", _download, "fetch models, or continue where it stopped")
@@ -56,11 +67,13 @@ def _add(actions: Any, name: str, run: Any, words: str) -> argparse.ArgumentPars
 
 
 def _list(options: argparse.Namespace) -> None:
-    from napari_anysam.models.catalogue import catalogue
-    from napari_anysam.models.store import default_store
+    from napari_anysam.models.catalogue import catalogue, check_kind
 
-    store = default_store()
-    records = [_record(spec, store) for spec in catalogue()]
+    if options.kind is not None:
+        check_kind(options.kind)
+    records = _records(spec for spec in catalogue() if options.kind in (None, *spec.good_for))
+    if options.sort is not None:
+        records.sort(key=_ORDERS[options.sort])
     if options.json:
         _write_json(records)
         return
@@ -69,22 +82,78 @@ def _list(options: argparse.Namespace) -> None:
             str(record["name"]),
             str(record["status"]),
             _megabytes(record["size_bytes"]),
+            _reported(record),
+            _here(record),
             "tracks" if record["tracking"] else "",
             str(record["licence"]),
         )
         for record in records
     ]
-    _write_table(("NAME", "STATUS", "MB", "STACKS", "LICENCE"), rows)
+    _write_table(("NAME", "STATUS", "MB", "MEMORY", "HERE", "STACKS", "LICENCE"), rows)
+
+
+def _last_if_none(value: float | None) -> tuple[bool, float]:
+    return value is None, value or 0.0
+
+
+_ORDERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "name": lambda record: record["name"],
+    "size": lambda record: _last_if_none(record["size_bytes"]),
+    "memory": lambda record: _last_if_none(record["memory_fp32_mb"]),
+}
+
+
+def _reported(record: dict[str, Any]) -> str:
+    """Write the reported memory of a graphics card in MB, in fp32 and in bf16."""
+    figures = (record["memory_fp32_mb"], record["memory_bf16_mb"])
+    return "/".join(str(figure) for figure in figures if figure is not None)
+
+
+def _here(record: dict[str, Any]) -> str:
+    from napari_anysam.models.measurements import Measurement
+
+    latest = max(record["measured"], key=lambda one: str(one["date"]), default=None)
+    return "" if latest is None else Measurement(**latest).figures
+
+
+def _choose(options: argparse.Namespace) -> None:
+    from napari_anysam.models.catalogue import IMAGE_KINDS, check_kind
+    from napari_anysam.models.chooser import propose, this_machine
+
+    if options.kind is None:
+        if options.json:
+            _write_json(dict(IMAGE_KINDS))
+        else:
+            _write_table(("KIND", "IMAGES"), list(IMAGE_KINDS.items()))
+        return
+    check_kind(options.kind)
+    found = propose(
+        options.kind,
+        this_machine(options.device),
+        tracking=options.stack,
+        commercial=options.commercial,
+    )
+    records = _records(proposal.spec for proposal in found)
+    answers = [
+        record | {"reason": proposal.reason}
+        for record, proposal in zip(records, found, strict=True)
+    ]
+    if options.json:
+        _write_json(answers)
+        return
+    for answer in answers:
+        sys.stdout.write(f"{answer['name']} ({answer['status']}): {answer['reason']}\n")
 
 
 def _info(options: argparse.Namespace) -> None:
     from napari_anysam.models.catalogue import find_model
-    from napari_anysam.models.store import default_store
+    from napari_anysam.models.measurements import Measurement
 
-    record = _record(find_model(options.name), default_store())
+    (record,) = _records([find_model(options.name)])
     if options.json:
         _write_json(record)
         return
+    record["measured"] = [Measurement(**one).words for one in record["measured"]]
     for key, value in record.items():
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
         if text not in ("", None):
@@ -189,13 +258,14 @@ _WRONG = "wrong hash"
 
 def _check(spec: ModelSpec, store: ModelStore) -> str:
     from napari_anysam.models.checkpoint import file_sha256
+    from napari_anysam.models.store import hash_trust
 
     path = store.locate(spec)
     if spec.builtin:
         return "comes with the package"
     found = file_sha256(path)
     if spec.sha256 is not None:
-        return f"right ({spec.sha256_trust})" if found == spec.sha256 else _WRONG
+        return f"right ({hash_trust(spec, store)})" if found == spec.sha256 else _WRONG
     recorded = store.recorded_sha256(spec)
     if recorded is None:
         return "no hash is known"
@@ -248,9 +318,22 @@ def _identify(options: argparse.Namespace) -> None:
     )
 
 
+def _records(specs: Iterable[ModelSpec]) -> list[dict[str, Any]]:
+    """Return the catalogue's entries with what this computer has and has measured of them."""
+    from napari_anysam.models.measurements import default_measurements
+    from napari_anysam.models.store import default_store
+
+    store, measured = default_store(), default_measurements().all()
+    return [
+        _record(spec, store) | {"measured": [asdict(m) for m in measured if m.model == spec.name]}
+        for spec in specs
+    ]
+
+
 def _record(spec: ModelSpec, store: ModelStore) -> dict[str, Any]:
     """Return the catalogue's entry with what this computer has of it."""
     from napari_anysam.models.download import downloaded_bytes
+    from napari_anysam.models.store import hash_trust
 
     path = store.find(spec)
     arrived = 0 if path is not None else downloaded_bytes(spec, store)
@@ -259,6 +342,7 @@ def _record(spec: ModelSpec, store: ModelStore) -> dict[str, Any]:
         status = "built in" if path is not None else "missing"
     return {
         **asdict(spec),
+        "hash_trust": hash_trust(spec, store),
         "status": status,
         "path": None if path is None else str(path),
         "downloaded_bytes": arrived,

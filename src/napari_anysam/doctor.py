@@ -27,7 +27,8 @@ def examine() -> dict[str, Any]:
     -------
     dict
         Of plain values, in the order in which people read it: "napari-anysam", "python",
-        "system", "packages", "processor", "devices", "precision", "folders", "models".
+        "system", "packages", "processor", "devices", "precision", "folders", "models",
+        "measured".
     """
     return {
         "napari-anysam": __version__,
@@ -39,6 +40,7 @@ def examine() -> dict[str, Any]:
         "precision": _precision(),
         "folders": _folders(),
         "models": _models(),
+        "measured": _measured(),
     }
 
 
@@ -113,3 +115,12 @@ def _models() -> dict[str, str]:
     found = {spec.name: store.find(spec) for spec in catalogue()}
     answer = {name: str(path) for name, path in found.items() if path is not None}
     return answer | {path.name: str(path) for path in store.added()}
+
+
+def _measured() -> dict[str, str]:
+    from napari_anysam.models.measurements import default_measurements
+
+    return {
+        f"{one.model}, {one.device}, {one.precision}, threads {one.threads}": one.figures
+        for one in default_measurements().all()
+    }

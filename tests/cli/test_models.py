@@ -8,11 +8,13 @@ import torch
 
 from loopback import Serving, serve
 from napari_anysam.models import catalogue as catalogue_module
-from napari_anysam.models.catalogue import catalogue, find_model
+from napari_anysam.models.catalogue import IMAGE_KINDS, catalogue, find_model
 from napari_anysam.models.checkpoint import file_sha256
+from napari_anysam.models.measurements import Measurement, default_measurements
 from napari_anysam.models.store import builtin_folder
 
 CONTENT = bytes(range(256)) * 100
+MEASURED = Measurement("sam2.1-tiny", "cpu", "bf16", 1.36, 890_000_000, 2, "2026-05-01T10:00:00Z")
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +22,7 @@ def models(monkeypatch, tmp_path):
     """Give this user empty folders, and return the one of models."""
     monkeypatch.setenv("ANYSAM_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("ANYSAM_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("ANYSAM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -61,7 +64,8 @@ class TestList:
         code, out, _ = anysam("models", "list")
         assert code == 0
         lines = out.splitlines()
-        assert lines[0].split() == ["NAME", "STATUS", "MB", "STACKS", "LICENCE"]
+        titles = ["NAME", "STATUS", "MB", "MEMORY", "HERE", "STACKS", "LICENCE"]
+        assert lines[0].split() == titles
         assert [line.split()[0] for line in lines[1:]] == [spec.name for spec in catalogue()]
 
     def test_for_programs(self, anysam, models):
@@ -71,6 +75,69 @@ class TestList:
         assert records["sam-vit-b"]["status"] == "on disk"
         assert records["sam-vit-b"]["path"] == str(models / find_model("sam-vit-b").file)
         assert records["sam2.1-tiny"]["status"] == "not on disk"
+
+    def test_shows_reported_and_measured_figures(self, anysam):
+        default_measurements().record(MEASURED)
+        lines = anysam("models", "list")[1].splitlines()
+        row = next(line for line in lines if line.startswith("sam2.1-tiny "))
+        assert "1574/1194" in row
+        assert "1.4 s an image, 890 MB" in row
+        record = next(r for r in answer_of(anysam, "list") if r["name"] == "sam2.1-tiny")
+        assert record["measured"][0]["encode_seconds"] == 1.36
+        assert (record["memory_fp32_mb"], record["memory_bf16_mb"]) == (1574, 1194)
+
+    def test_sorted(self, anysam):
+        listed = [record["name"] for record in answer_of(anysam, "list", "--sort", "name")]
+        assert listed == sorted(spec.name for spec in catalogue())
+        for field, order in {"size_bytes": "size", "memory_fp32_mb": "memory"}.items():
+            values = [record[field] for record in answer_of(anysam, "list", "--sort", order)]
+            known = [value for value in values if value is not None]
+            assert values == sorted(known) + [None] * (len(values) - len(known))
+
+    def test_of_one_kind_of_image(self, anysam):
+        records = answer_of(anysam, "list", "--kind", "electron")
+        assert [record["name"] for record in records] == [
+            f"micro-sam-em-organelles-vit-{size}" for size in "tbl"
+        ]
+        code, out, err = anysam("models", "list", "--kind", "cake")
+        assert (code, out) == (1, "")
+        assert "natural, fluorescence" in err
+
+
+class TestChoose:
+    def test_without_a_kind_lists_the_kinds(self, anysam):
+        _, out, _ = anysam("models", "choose")
+        assert [line.split()[0] for line in out.splitlines()[1:]] == list(IMAGE_KINDS)
+        assert answer_of(anysam, "choose") == dict(IMAGE_KINDS)
+
+    def test_says_what_to_take_and_why(self, anysam):
+        code, out, _ = anysam("models", "choose", "fluorescence", "--device", "cpu")
+        assert code == 0
+        assert out.startswith("micro-sam-lm-vit-t (not on disk): Trained on fluorescence")
+        assert "anysam-nano-3 (built in): Comes with the package" in out
+
+    def test_for_stacks_and_commerce(self, anysam):
+        wish = ("choose", "histopathology", "--device", "cpu", "--stack", "--commercial")
+        answers = answer_of(anysam, *wish)
+        assert answers
+        assert all(answer["tracking"] for answer in answers)
+        assert all(answer["reason"] for answer in answers)
+        licences = {answer["licence"] for answer in answers}
+        assert "not stated by its authors" not in licences
+
+    def test_an_unknown_kind_lists_the_known_ones(self, anysam):
+        code, out, err = anysam("models", "choose", "cake")
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert "natural, fluorescence" in err
+
+
+def test_info_tells_what_was_measured_here(anysam):
+    default_measurements().record(MEASURED)
+    out = anysam("models", "info", "sam2.1-tiny")[1]
+    assert "measured: 1.4 s an image, 890 MB on cpu in bf16" in out
+    assert "memory fp32 mb: 1574" in out
+    assert "citation: Ravi et al." in out
+    assert "hash trust: corroborated by several sources" in out
 
 
 def test_info_tells_what_the_catalogue_holds(anysam):
@@ -167,6 +234,10 @@ class TestDoctor:
         assert code == 0
         for word in ("torch", "usable cores", "auto", "settings", "anysam-nano"):
             assert word in out
+
+    def test_tells_what_was_measured(self, anysam):
+        default_measurements().record(MEASURED)
+        assert "sam2.1-tiny, cpu, bf16, threads 2: 1.4 s an image, 890 MB" in anysam("doctor")[1]
 
     def test_for_programs(self, anysam, models):
         code, out, _ = anysam("doctor", "--json")
