@@ -9,12 +9,12 @@ import zarr
 from napari.layers import Image, Labels
 
 from napari_anysam._napari.coordinates import PlaneFrame
-from napari_anysam._napari.label_target import LabelTarget, can_hold, tight_window
+from napari_anysam._napari.label_target import LabelTarget, can_hold
 from napari_anysam._napari.status import Stage, Status, seconds_in_words, sentence, why_not
 from napari_anysam.errors import ImageError
+from napari_anysam.segmentation.windows import tight_window
 
 FRAME = PlaneFrame((0, 1, 2), (1,), (3, 8, 9))
-KEY = (1, 1)
 
 
 def square(top, left, size, shape=(8, 9)):
@@ -28,33 +28,41 @@ def target():
     return LabelTarget(Labels(np.zeros((3, 8, 9), np.uint8)), (0, 1, 2))
 
 
-def test_a_window_is_tight_and_comes_back_whole():
-    window = square(2, 3, 4)
-    assert (window.origin, window.shape) == ((2, 3), (4, 4))
-    assert window.whole((8, 9)).sum() == 16
-    assert tight_window(np.zeros((3, 3), bool)) is None
-
-
 def test_a_better_mask_takes_the_place_of_the_earlier_one(target):
-    target.write(KEY, FRAME, square(0, 0, 4))
-    target.write(KEY, FRAME, square(2, 2, 4))
+    first = square(0, 0, 4)
+    target.write(1, FRAME, first, None)
+    target.write(1, FRAME, square(2, 2, 4), first)
     assert np.array_equal(target.layer.data[1] == 1, square(2, 2, 4).whole((8, 9)))
     assert not target.layer.data[[0, 2]].any()
 
 
 def test_other_objects_and_brush_strokes_stay(target):
     target.layer.data[1, 0, 0] = 7
-    target.write(KEY, FRAME, square(0, 0, 4))
+    target.write(1, FRAME, square(0, 0, 4), None)
     target.layer.data[1, 6, 6] = 1
-    target.write(KEY, FRAME, square(1, 1, 2))
+    target.write(1, FRAME, square(1, 1, 2), square(0, 0, 4))
     assert target.layer.data[1, 0, 0] == 7
     assert target.layer.data[1, 6, 6] == 1
 
 
+def test_a_mask_takes_over_other_objects_only_when_asked(target):
+    target.layer.data[1, 0, 0] = 7
+    target.write(1, FRAME, square(0, 0, 4), None, policy="over")
+    assert target.layer.data[1, 0, 0] == 1
+
+
+def test_on_background_alone_an_object_only_grows(target):
+    target.layer.data[1, 0, 0] = 7
+    target.write(1, FRAME, square(0, 0, 4), None, policy="background")
+    target.write(1, FRAME, square(2, 2, 3), square(0, 0, 4), policy="background")
+    assert (target.layer.data[1] == 1).sum() == 16 - 1 + 9 - 4
+    assert target.layer.data[1, 0, 0] == 7
+
+
 def test_what_was_erased_stays_erased_when_asked(target):
-    target.write(KEY, FRAME, square(0, 0, 4))
+    target.write(1, FRAME, square(0, 0, 4), None)
     target.layer.data[1, 1, 1] = 0
-    target.write(KEY, FRAME, square(0, 0, 5), keep_erased=True)
+    target.write(1, FRAME, square(0, 0, 5), square(0, 0, 4), keep_erased=True)
     assert target.layer.data[1, 1, 1] == 0
     assert target.layer.data[1, 4, 4] == 1
 
@@ -63,9 +71,9 @@ def test_edits_undo_in_reverse_to_what_was_there(target):
     target.layer.data[1, 0, 0] = 7
     before = target.layer.data.copy()
     edits = [
-        *target.write(KEY, FRAME, square(0, 0, 4)),
-        *target.write(KEY, FRAME, square(2, 2, 4)),
-        *target.write(KEY, FRAME, None),
+        *target.write(1, FRAME, square(0, 0, 4), None),
+        *target.write(1, FRAME, square(2, 2, 4), square(0, 0, 4)),
+        *target.write(1, FRAME, None, square(2, 2, 4)),
     ]
     for edit in reversed(edits):
         edit.undo(target.array)
@@ -76,13 +84,13 @@ def test_masks_are_written_in_the_axes_that_are_shown():
     layer = Labels(np.zeros((3, 8, 9), np.int32))
     target = LabelTarget(layer, (1, 2, 0))
     frame = PlaneFrame((1, 2, 0), (5,), (8, 9, 3))
-    target.write((2, 5), frame, square(1, 0, 2, shape=(9, 3)))
+    target.write(2, frame, square(1, 0, 2, shape=(9, 3)), None)
     assert np.argwhere(layer.data).tolist() == [[0, 5, 1], [0, 5, 2], [1, 5, 1], [1, 5, 2]]
 
 
 def test_an_id_that_does_not_fit_is_refused_with_a_remedy(target):
     with pytest.raises(ImageError, match="cannot take object 256"):
-        target.write((256, 1), FRAME, square(0, 0, 2))
+        target.write(256, FRAME, square(0, 0, 2), None)
     assert not target.layer.data.any()
 
 
@@ -104,7 +112,7 @@ def test_a_zarr_store_is_written_and_knows_its_largest_id():
     store[1] = 0
     target = LabelTarget(Labels(store), (0, 1, 2))
     assert target.largest_id == 4
-    target.write((5, 1), FRAME, square(0, 0, 2))
+    target.write(5, FRAME, square(0, 0, 2), None)
     assert (store[1] == 5).sum() == 4
 
 

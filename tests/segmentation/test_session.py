@@ -1,10 +1,18 @@
 """One order of undo across prompts and labels."""
 
 import numpy as np
+import pytest
 
 from napari_anysam.segmentation.labels import write_mask
 from napari_anysam.segmentation.prompts import Prompt
-from napari_anysam.segmentation.session import LabelStep, PromptStep, Session
+from napari_anysam.segmentation.session import (
+    CompoundStep,
+    KeptMask,
+    LabelStep,
+    PromptStep,
+    Session,
+)
+from napari_anysam.segmentation.windows import tight_window
 
 FIRST = Prompt(1, 0, points=[(1, 1)])
 SECOND = Prompt(1, 0, points=[(1, 1), (2, 2)])
@@ -53,3 +61,47 @@ def test_history_is_bounded_and_ids_continue():
     assert session.next_object_id == 6
     assert [bool(session.undo()) for _ in range(4)] == [True, True, True, False]
     assert session.object_ids == (1, 2)
+
+
+def test_what_is_kept_follows_undo_and_redo():
+    labels = np.zeros((8, 8), dtype=np.int32)
+    session = Session()
+    mask = np.ones((3, 3), bool)
+    kept = KeptMask(tight_window(mask), 0.7, "a-model")
+    session.record_labels([write_mask(labels, (), (0, 0), mask, 1)], "mask", {(1, None): kept})
+    (summary,) = session.summaries()
+    assert (summary.area, summary.score, summary.model, summary.kept) == (9, 0.7, "a-model", True)
+    session.undo(labels)
+    assert session.summaries() == ()
+    session.redo(labels)
+    assert session.kept == {(1, None): kept}
+
+
+def test_steps_made_together_are_undone_together():
+    session = Session()
+    with session.together("both"):
+        session.set_prompt((1, 0), FIRST)
+        session.name_class(1, "nucleus")
+    with session.together("nothing"):
+        pass
+    step = session.undo()
+    assert isinstance(step, CompoundStep)
+    assert (session.prompts, session.classes, session.can_undo) == ({}, {}, False)
+    session.redo()
+    assert (session.prompts, session.classes) == ({(1, 0): FIRST}, {1: "nucleus"})
+
+
+def test_steps_are_recorded_even_if_their_maker_fails():
+    session = Session()
+    with pytest.raises(RuntimeError), session.together("half"):
+        session.set_prompt((1, 0), FIRST)
+        raise RuntimeError
+    assert session.can_undo
+    session.undo()
+    assert session.prompts == {}
+
+
+def test_a_class_that_does_not_change_is_no_step():
+    session = Session()
+    session.name_class(1, "")
+    assert not session.can_undo

@@ -9,17 +9,16 @@ from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.running_mask import Request, RunningMask
 from napari_anysam._napari.workspace import LabelChange
-from napari_anysam.segmentation.session import PromptStep
+from napari_anysam.segmentation.session import ClassStep, PromptStep, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.inference import InferenceThread
-    from napari_anysam._napari.label_target import Window
     from napari_anysam._napari.running_mask import Answer
     from napari_anysam._napari.workspace import Workspace
-    from napari_anysam.segmentation.session import PromptKey
+    from napari_anysam.segmentation.session import KeptMask, PromptKey, Step
 
 __all__ = ["Clicking"]
 
@@ -150,15 +149,22 @@ class Clicking:
 
     def undo(self) -> None:
         """Take back the last step, show where it was, and go on with its object."""
+        self._step_back_or_forth(forward=False)
+
+    def redo(self) -> None:
+        """Do the last step that was undone again, and go on with its object."""
+        self._step_back_or_forth(forward=True)
+
+    def _step_back_or_forth(self, *, forward: bool) -> None:
         work = self.work
         if work is None:
             return
         frame = work.frame()
         self.running.drop()
         with self.editing_layers():
-            step = work.undo(frame)
-        key = None if step is None else work.step_key(step)
-        if key is not None:
+            step = work.redo(frame) if forward else work.undo(frame)
+        key = None if step is None else _only_key(step)
+        if key is not None and step is not None:
             show_plane(self._viewer.dims, work.image, frame.numbered(key[1]))
             self.use_object(key[0])
             self.ask_here(fresh=isinstance(step, PromptStep))
@@ -185,16 +191,27 @@ class Clicking:
     def _keep_answer(self, answer: Answer) -> None:
         request = answer.request
         if request.work.image in self._viewer.layers:
-            self._keep(request.work, request.key, request.frame, answer.window)
+            self._keep(request.work, request.key, request.frame, answer.kept)
 
     def _keep(
-        self, work: Workspace, key: PromptKey, frame: PlaneFrame, window: Window | None
+        self, work: Workspace, key: PromptKey, frame: PlaneFrame, mask: KeptMask | None
     ) -> None:
         """Write a mask into the labels, as one step."""
-        if window is None:
+        if mask is None:
             return
         change = LabelChange()
-        work.write(change, {key: window}, frame)
+        work.write(change, {key: mask}, frame)
         work.record(change, f"mask of object {key[0]}")
         work.ensure_labels().layer.refresh()
         self.kept += 1
+
+
+def _only_key(step: Step) -> PromptKey | None:
+    """Return the object and plane of a step; None if it touched several, or none."""
+    keys: set[PromptKey] = set()
+    for part in parts_of(step):
+        if isinstance(part, PromptStep):
+            keys.add(part.key)
+        elif not isinstance(part, ClassStep):
+            keys.update(part.after)
+    return keys.pop() if len(keys) == 1 else None

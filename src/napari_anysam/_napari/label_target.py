@@ -2,72 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_anysam._napari.coordinates import spatial_shape
 from napari_anysam.errors import ImageError
 from napari_anysam.segmentation.labels import write_mask
+from napari_anysam.segmentation.windows import Window, seen_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam.segmentation.labels import LabelEdit
-    from napari_anysam.segmentation.session import PromptKey
 
-__all__ = ["LabelTarget", "Window", "can_hold", "tight_window"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Window:
-    """A mask in its bounding box.
-
-    Parameters
-    ----------
-    origin : (row, column)
-        Upper left pixel in the plane.
-    shape : (h, w)
-    bits : uint8 array
-        ``numpy.packbits`` of the mask.
-    """
-
-    origin: tuple[int, int]
-    shape: tuple[int, int]
-    bits: NDArray[np.uint8]
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """The mask, bool (h, w)."""
-        height, width = self.shape
-        return np.unpackbits(self.bits, count=height * width).astype(bool).reshape(self.shape)
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """The index expression of the window in its plane."""
-        (row, column), (height, width) = self.origin, self.shape
-        return slice(row, row + height), slice(column, column + width)
-
-    def whole(self, plane_shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return the mask in its plane, bool (H, W)."""
-        plane = np.zeros(plane_shape, dtype=bool)
-        plane[self.slices] = self.mask
-        return plane
+__all__ = ["LabelTarget", "WritePolicy", "can_hold"]
 
 
-def tight_window(mask: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> Window | None:
-    """Return a mask cut to its bounding box, or None if it is empty."""
-    if not mask.any():
-        return None
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    mask = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    corner = (origin[0] + int(rows[0]), origin[1] + int(columns[0]))
-    return Window(corner, (mask.shape[0], mask.shape[1]), np.packbits(mask))
+WritePolicy = Literal["protect", "over", "background"]
+"""What a mask may take: background and the object's own earlier mask ("protect"), other objects
+too ("over"), or background alone, so that an object only grows ("background")."""
 
 
 def can_hold(layer: Any, image: Any) -> bool:
@@ -84,8 +40,8 @@ def can_hold(layer: Any, image: Any) -> bool:
 class LabelTarget:
     """Writes masks of objects into one Labels layer.
 
-    It remembers which mask it wrote for which object on which plane, so that a better mask takes
-    the place of an earlier one without touching what the user painted.
+    A better mask takes the place of the object's earlier one without touching what the user
+    painted.
 
     Parameters
     ----------
@@ -98,7 +54,6 @@ class LabelTarget:
     def __init__(self, layer: Labels, order: tuple[int, ...]) -> None:
         self.layer = layer
         self.order = order
-        self.written: dict[PromptKey, Window] = {}
         self._largest = _largest(layer.data)
 
     @property
@@ -121,65 +76,62 @@ class LabelTarget:
 
     def write(
         self,
-        key: PromptKey,
+        object_id: int,
         frame: PlaneFrame,
         window: Window | None,
+        earlier: Window | None,
         *,
+        policy: WritePolicy = "protect",
         keep_erased: bool = False,
     ) -> list[LabelEdit]:
-        """Write an object's mask onto background; its own earlier mask on the plane gives way.
+        """Write an object's mask; its own earlier mask on the plane gives way.
 
         Parameters
         ----------
-        key : (object id, plane number)
+        object_id : int
         frame : PlaneFrame
             The plane.
         window : Window or None
             The new mask; None if the object is not on the plane.
+        earlier : Window or None
+            The mask that was written for the object on this plane before.
+        policy : {"protect", "over", "background"}
+            What the mask may take; see ``WritePolicy``.
         keep_erased : bool
             Whether pixels of the earlier mask that somebody erased since stay erased.
         """
-        object_id = key[0]
         self._check_id(object_id)
-        edits = self._take_back(key, frame, window)
-        if window is None:
-            self.written.pop(key, None)
-            return edits
-        mask = window.mask
-        if keep_erased:
-            mask &= ~self._erased(key, frame, window)
-        edits.append(write_mask(self.array, frame.index, window.origin, mask, object_id))
-        self.written[key] = window
-        self._largest = max(self._largest, object_id)
+        edits = []
+        if earlier is not None and policy != "background":
+            edits.append(self._take_back(object_id, frame, window, earlier))
+        if window is not None:
+            mask = window.mask
+            if keep_erased and earlier is not None:
+                mask &= ~(seen_from(earlier, window) & (self._values(frame, window) == 0))
+            written = write_mask(
+                self.array,
+                frame.index,
+                window.origin,
+                mask,
+                object_id,
+                policy="over" if policy == "over" else "background",
+            )
+            edits.append(written)
+            self.note(object_id)
         return [edit for edit in edits if edit.changed_pixels]
 
-    def restore(self, written: Iterable[tuple[PromptKey, Window | None]]) -> None:
-        """Set what counts as written for some keys, after an undo or redo."""
-        for key, window in written:
-            if window is None:
-                self.written.pop(key, None)
-            else:
-                self.written[key] = window
+    def note(self, object_id: int) -> None:
+        """Take note of an id that was written past this object."""
+        self._largest = max(self._largest, object_id)
 
     def _take_back(
-        self, key: PromptKey, frame: PlaneFrame, window: Window | None
-    ) -> list[LabelEdit]:
+        self, object_id: int, frame: PlaneFrame, window: Window | None, earlier: Window
+    ) -> LabelEdit:
         """Erase what the earlier mask has and the new one has not, where it still stands."""
-        earlier = self.written.get(key)
-        if earlier is None:
-            return []
-        stale = earlier.mask & (self._values(frame, earlier) == key[0])
+        stale = earlier.mask & (self._values(frame, earlier) == object_id)
         if window is not None:
-            stale &= ~_seen_from(window, earlier)
-        edit = write_mask(self.array, frame.index, earlier.origin, stale, 0, policy="over")
-        return [edit] if edit.changed_pixels else []
-
-    def _erased(self, key: PromptKey, frame: PlaneFrame, window: Window) -> NDArray[np.bool_]:
-        earlier = self.written.get(key)
-        if earlier is None:
-            return np.zeros(window.shape, dtype=bool)
-        erased: NDArray[np.bool_] = self._values(frame, window) == 0
-        return _seen_from(earlier, window) & erased
+            stale &= ~seen_from(window, earlier)
+        return write_mask(self.array, frame.index, earlier.origin, stale, 0, policy="over")
 
     def _values(self, frame: PlaneFrame, window: Window) -> NDArray[Any]:
         return np.asarray(self.array[(*frame.index, *window.slices)])
@@ -191,26 +143,6 @@ class LabelTarget:
                 f"{self.layer.name!r} holds {dtype} and cannot take object {object_id}; convert it "
                 "(right-click > Convert data type) or choose a new labels layer."
             )
-
-
-def _seen_from(one: Window, other: Window) -> NDArray[np.bool_]:
-    """Return one window's mask in the pixels of another."""
-    seen = np.zeros(other.shape, dtype=bool)
-    top = max(one.origin[0], other.origin[0])
-    left = max(one.origin[1], other.origin[1])
-    bottom = min(one.origin[0] + one.shape[0], other.origin[0] + other.shape[0])
-    right = min(one.origin[1] + one.shape[1], other.origin[1] + other.shape[1])
-    if bottom > top and right > left:
-        target = np.s_[
-            top - other.origin[0] : bottom - other.origin[0],
-            left - other.origin[1] : right - other.origin[1],
-        ]
-        source = np.s_[
-            top - one.origin[0] : bottom - one.origin[0],
-            left - one.origin[1] : right - one.origin[1],
-        ]
-        seen[target] = one.mask[source]
-    return seen
 
 
 def _largest(data: Any) -> int:

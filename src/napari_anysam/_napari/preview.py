@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_anysam._napari.coordinates import PlaneFrame
-    from napari_anysam._napari.label_target import Window
+    from napari_anysam.segmentation.windows import Window
 
 __all__ = ["PREVIEW_NAME", "Preview"]
 

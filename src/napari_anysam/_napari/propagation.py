@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_anysam._napari.label_target import tight_window
 from napari_anysam._napari.pixels import conditioning_of, stack_of
 from napari_anysam._napari.workspace import LabelChange
 from napari_anysam.errors import CapabilityError, PromptError
+from napari_anysam.segmentation.session import KeptMask
+from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from numpy.typing import NDArray
+
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.inference import InferenceThread, Ticket
-    from napari_anysam._napari.label_target import Window
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.prompts import Prompt
@@ -27,7 +29,7 @@ __all__ = ["Propagation", "StackAxis", "StackRange", "reason_not_to_propagate"]
 
 _REFRESH_SECONDS = 0.1
 
-Plane = tuple[int, "dict[int, Window | None]"]
+Plane = tuple[int, dict[int, KeptMask | None]]
 Direction = Literal["both", "forward", "backward"]
 
 
@@ -188,20 +190,25 @@ class Propagation:
             cancelled=cancelled,
         )
         for result in results:
+            scores = zip(result.object_ids, result.scores, strict=True)
             yield (
                 int(result.index),
                 {
-                    int(object_id): tight_window(result.labels == object_id)
-                    for object_id in result.object_ids
+                    int(object_id): self._kept(result.labels == object_id, float(score))
+                    for object_id, score in scores
                 },
             )
+
+    def _kept(self, mask: NDArray[np.bool_], score: float) -> KeptMask | None:
+        window = tight_window(mask)
+        return None if window is None else KeptMask(window, score, self._model.name)
 
     def _write(self, plane: Plane) -> None:
         if self._abandoned:
             return
         position, masks = plane
         frame = self._frame.at(self._where.axis, position)
-        keyed = {(object_id, frame.number): window for object_id, window in masks.items()}
+        keyed = {(object_id, frame.number): mask for object_id, mask in masks.items()}
         self.work.write(self._change, keyed, frame, keep_erased=True)
         self._seen.add(position)
         self._refresh()
@@ -235,11 +242,10 @@ class Propagation:
         return found
 
     def _as_seen(self, key: Any, prompt: Prompt) -> Prompt:
-        target = self.work.target
-        window = None if target is None else target.written.get(key)
-        if window is None:
+        kept = self.work.session.kept.get(key)
+        if kept is None:
             return prompt
-        mask = window.whole(self._frame.plane_shape)
+        mask = kept.window.whole(self._frame.plane_shape)
         return replace(prompt, points=(), polarity=(), box=None, mask=np.asarray(mask))
 
 

@@ -7,22 +7,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam._napari.inference import Priority
-from napari_anysam._napari.label_target import tight_window
 from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.preview import Preview
 from napari_anysam.segmentation.interactive import PlanePredictor
+from napari_anysam.segmentation.session import KeptMask
+from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.inference import InferenceThread, Ticket
-    from napari_anysam._napari.label_target import Window
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.candidates import Candidate, Prediction
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import PromptKey
+    from napari_anysam.segmentation.windows import Window
 
 _MOST_CANDIDATES = 3
 """More would be a walk through ever worse masks."""
@@ -60,6 +61,7 @@ class Answer:
 
     request: Request
     prediction: Prediction
+    model: str
     choice: int = 0
     _windows: dict[int, Window | None] = field(default_factory=dict)
 
@@ -76,6 +78,12 @@ class Answer:
             mask = tight_window(self.candidate.mask(), (region.row, region.column))
             self._windows[self.choice] = mask
         return self._windows[self.choice]
+
+    @property
+    def kept(self) -> KeptMask | None:
+        """The chosen mask as it is kept; None if it is empty."""
+        window = self.window
+        return None if window is None else KeptMask(window, self.candidate.score, self.model)
 
 
 class RunningMask:
@@ -137,7 +145,7 @@ class RunningMask:
         previous = self._refined_by(request)
         source = plane_source(request.work.image, request.frame, request.work.identity)
 
-        def predict(cancelled: Callable[[], bool]) -> tuple[Request, Prediction]:
+        def predict(cancelled: Callable[[], bool]) -> Answer:
             prediction = predictor.predict(
                 source.read,
                 source.key,
@@ -146,7 +154,8 @@ class RunningMask:
                 previous=previous,
                 cancelled=cancelled,
             )
-            return request, prediction
+            best = replace(prediction, candidates=prediction.candidates[:_MOST_CANDIDATES])
+            return Answer(request, best, predictor.model.name)
 
         self.request = request
         self._ticket = self._inference.ask(
@@ -200,16 +209,14 @@ class RunningMask:
         )
         return answer.prediction.choosing(answer.choice) if grown else None
 
-    def _receive(self, result: tuple[Request, Prediction]) -> None:
-        request, prediction = result
-        if request.committed:
-            self._on_answer(Answer(request, prediction))
-        elif request is self.request:
+    def _receive(self, answer: Answer) -> None:
+        if answer.request.committed:
+            self._on_answer(answer)
+        elif answer.request is self.request:
             self.request = self._ticket = None
-            best = replace(prediction, candidates=prediction.candidates[:_MOST_CANDIDATES])
-            self.answer = Answer(request, best)
-            self._show(self.answer)
-            self._on_answer(self.answer)
+            self.answer = answer
+            self._show(answer)
+            self._on_answer(answer)
 
     def _fail(self, request: Request, error: Exception) -> None:
         if request is self.request:

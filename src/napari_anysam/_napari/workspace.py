@@ -16,7 +16,7 @@ from napari_anysam._napari.prompt_layers import (
     same_prompt,
 )
 from napari_anysam.errors import ImageError, PromptError
-from napari_anysam.segmentation.session import LabelStep, Session
+from napari_anysam.segmentation.session import PromptStep, Session, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_anysam._napari.coordinates import PlaneFrame
-    from napari_anysam._napari.label_target import Window
+    from napari_anysam._napari.label_target import WritePolicy
     from napari_anysam.segmentation.labels import LabelEdit
     from napari_anysam.segmentation.prompts import Prompt
-    from napari_anysam.segmentation.session import PromptKey, Step
+    from napari_anysam.segmentation.session import KeptMask, PromptKey, Step
 
 __all__ = ["LabelChange", "Workspace"]
 
@@ -37,8 +37,7 @@ class LabelChange:
     """What one step does to the labels, collected while it is written."""
 
     edits: list[LabelEdit] = field(default_factory=list)
-    before: dict[PromptKey, Window | None] = field(default_factory=dict)
-    after: dict[PromptKey, Window | None] = field(default_factory=dict)
+    kept: dict[PromptKey, KeptMask | None] = field(default_factory=dict)
 
 
 class Workspace:
@@ -58,11 +57,10 @@ class Workspace:
         self.session = Session()
         self.target: LabelTarget | None = None
         self.object_id = 1
+        self.policy: WritePolicy = "protect"
         # Part of the key of cached embeddings; a new one whenever the pixels change.
         self.identity = object()
         self._order: tuple[int, ...] | None = None
-        self._undo_changes: list[LabelChange] = []
-        self._redo_changes: list[LabelChange] = []
         existing = find_layer(viewer, image, "labels")
         if existing is not None and can_hold(existing, image):
             self.choose_labels(existing)
@@ -108,7 +106,7 @@ class Workspace:
 
     def is_written(self, key: PromptKey) -> bool:
         """Whether a mask of this object was accepted or propagated on this plane."""
-        return self.target is not None and key in self.target.written
+        return key in self.session.kept
 
     def changes(self, frame: PlaneFrame) -> dict[PromptKey, Prompt | None]:
         """Return what is different in the prompt layers from what the session knows.
@@ -144,43 +142,42 @@ class Workspace:
     def write(
         self,
         change: LabelChange,
-        masks: Mapping[PromptKey, Window | None],
+        masks: Mapping[PromptKey, KeptMask | None],
         frame: PlaneFrame,
         *,
         keep_erased: bool = False,
     ) -> None:
         """Write masks of one plane into the labels, as a part of one step."""
         target = self.ensure_labels()
-        for key, window in masks.items():
-            change.before.setdefault(key, target.written.get(key))
-            change.edits.extend(target.write(key, frame, window, keep_erased=keep_erased))
-            change.after[key] = window
+        for key, mask in masks.items():
+            earlier = change.kept.get(key, self.session.kept.get(key))
+            edits = target.write(
+                key[0],
+                frame,
+                None if mask is None else mask.window,
+                None if earlier is None else earlier.window,
+                policy=self.policy,
+                keep_erased=keep_erased,
+            )
+            change.edits.extend(edits)
+            change.kept[key] = mask
 
     def record(self, change: LabelChange, description: str) -> None:
         """Make what was written one step of the history, if it changed anything."""
-        if change.edits:
-            self.session.record_labels(change.edits, description)
-            self._undo_changes.append(change)
-            self._redo_changes.clear()
+        if change.edits or change.kept.keys() - self.session.kept.keys():
+            self.session.record_labels(change.edits, description, change.kept)
 
     def undo(self, frame: PlaneFrame) -> Step | None:
         """Take back the last step, in the labels and in the prompt layers."""
-        array = None if self.target is None else self.target.array
-        step = self.session.undo(array)
-        if isinstance(step, LabelStep):
-            change = self._undo_changes.pop()
-            self._redo_changes.append(change)
-            self._restore(change.before)
-        elif step is not None:
-            self.prompts.replace(step.key, step.before, frame)
+        step = self.session.undo(self._array())
+        self._show(step, frame)
         return step
 
-    def step_key(self, step: Step) -> PromptKey | None:
-        """Return the object and plane of a step that was just undone; None for many planes."""
-        if isinstance(step, LabelStep):
-            keys = list(self._redo_changes[-1].before)
-            return keys[0] if len(keys) == 1 else None
-        return step.key
+    def redo(self, frame: PlaneFrame) -> Step | None:
+        """Do the last undone step again, in the labels and in the prompt layers."""
+        step = self.session.redo(self._array())
+        self._show(step, frame)
+        return step
 
     def copy_transform(self) -> None:
         """Give the layers made for the image its transform again."""
@@ -188,16 +185,22 @@ class Workspace:
             if layer is not None:
                 copy_transform(self.image, layer)
 
-    def _restore(self, written: Mapping[PromptKey, Window | None]) -> None:
-        if self.target is not None:
-            self.target.restore(written.items())
+    def _array(self) -> Any:
+        return None if self.target is None else self.target.array
+
+    def _show(self, step: Step | None, frame: PlaneFrame) -> None:
+        """Bring the layers to what the session says after a step was undone or redone."""
+        if step is None:
+            return
+        parts = list(parts_of(step))
+        for key in {part.key: None for part in parts if isinstance(part, PromptStep)}:
+            self.prompts.replace(key, self.session.prompts.get(key), frame)
+        if self.target is not None and any(not isinstance(part, PromptStep) for part in parts):
             self.target.layer.refresh()
 
     def _restart(self) -> None:
         """Forget the history; what is in the layers stays."""
         self.session = Session(prompts=dict(self.session.prompts))
-        self._undo_changes.clear()
-        self._redo_changes.clear()
         if self.target is not None and self._order is not None:
             self.target = LabelTarget(self.target.layer, self._order)
 

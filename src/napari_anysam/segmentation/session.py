@@ -1,24 +1,84 @@
-"""A session: the prompts of every object, what was written for them, and one order of undo.
+"""A session: what was said and kept of every object, and one order of undo over all of it.
 
-The session knows no layers. Whoever shows it calls ``set_prompt`` and ``record_labels`` as the
-user works, and after ``undo`` or ``redo`` brings its layers to the state that the step names.
+The session knows no layers. Whoever shows it calls its methods as the user works, and after
+``undo`` or ``redo`` brings its layers to the state that the step names.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from napari_anysam.segmentation.labels import LabelEdit
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.windows import Window
 
-__all__ = ["LabelStep", "PromptKey", "PromptStep", "Session", "Step"]
+__all__ = [
+    "ClassStep",
+    "CompoundStep",
+    "KeptMask",
+    "LabelStep",
+    "ObjectSummary",
+    "PromptKey",
+    "PromptStep",
+    "Session",
+    "Step",
+    "parts_of",
+]
 
 PromptKey = tuple[int, int | None]
 """(object id, plane)"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptMask:
+    """The mask that was written for one object on one plane.
+
+    Parameters
+    ----------
+    window : Window
+    score : float or None
+        Predicted IoU; None where nobody predicted one.
+    model : str
+        Name of the model that made it; empty for masks made by hand.
+    """
+
+    window: Window
+    score: float | None = None
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSummary:
+    """One object as a table shows it.
+
+    Parameters
+    ----------
+    object_id : int
+    class_name : str
+    planes : tuple of int
+        Planes with a kept mask or a prompt, ascending; empty in 2D.
+    score : float or None
+        Lowest predicted IoU of its kept masks.
+    area : int
+        Pixels of its kept masks.
+    model : str
+        Names of the models that made them.
+    kept : bool
+        Whether any mask of it was kept.
+    """
+
+    object_id: int
+    class_name: str
+    planes: tuple[int, ...]
+    score: float | None
+    area: int
+    model: str
+    kept: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,10 +92,20 @@ class PromptStep:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelStep:
-    """One or more label edits made together: an accepted mask, or a whole propagated run."""
+    """Label edits made together, and what counts as kept before and after them.
+
+    Parameters
+    ----------
+    edits : tuple of LabelEdit
+    description : str
+    before, after : mapping of (object id, plane) to KeptMask or None
+        Of the same keys.
+    """
 
     edits: tuple[LabelEdit, ...]
     description: str
+    before: Mapping[PromptKey, KeptMask | None] = field(default_factory=dict)
+    after: Mapping[PromptKey, KeptMask | None] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -43,12 +113,38 @@ class LabelStep:
         return sum(edit.nbytes for edit in self.edits)
 
 
-Step = PromptStep | LabelStep
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassStep:
+    """One object's class was named; an empty name stands for none."""
+
+    object_id: int
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompoundStep:
+    """Steps that are undone and redone together."""
+
+    steps: tuple[Step, ...]
+    description: str
+
+
+Step = PromptStep | LabelStep | ClassStep | CompoundStep
+
+
+def parts_of(step: Step) -> Iterator[PromptStep | LabelStep | ClassStep]:
+    """Walk through the simple steps that a step consists of, in the order they were made."""
+    if isinstance(step, CompoundStep):
+        for part in step.steps:
+            yield from parts_of(part)
+    else:
+        yield step
 
 
 @dataclass(slots=True)
 class Session:
-    """Objects with their prompts, and one history across prompts and labels.
+    """Objects with their prompts, kept masks and classes, and one history across all of it.
 
     Parameters
     ----------
@@ -58,17 +154,21 @@ class Session:
 
     max_steps: int = 500
     prompts: dict[PromptKey, Prompt] = field(default_factory=dict)
+    kept: dict[PromptKey, KeptMask] = field(default_factory=dict)
+    classes: dict[int, str] = field(default_factory=dict)
     _done: list[Step] = field(default_factory=list)
     _undone: list[Step] = field(default_factory=list)
+    _group: list[Step] | None = None
 
     @property
     def object_ids(self) -> tuple[int, ...]:
-        """Ids that have a prompt, ascending."""
-        return tuple(sorted({object_id for object_id, _ in self.prompts}))
+        """Ids that have a prompt, a kept mask or a class, ascending."""
+        keys = {object_id for keyed in (self.prompts, self.kept) for object_id, _ in keyed}
+        return tuple(sorted(keys | set(self.classes)))
 
     @property
     def next_object_id(self) -> int:
-        """One more than the highest id that has a prompt."""
+        """One more than the highest id."""
         return max(self.object_ids, default=0) + 1
 
     @property
@@ -85,18 +185,73 @@ class Session:
         """Return the prompts of one object, by plane in the order they were first given."""
         return tuple(prompt for key, prompt in self.prompts.items() if key[0] == object_id)
 
-    def set_prompt(self, key: PromptKey, prompt: Prompt | None) -> PromptStep:
+    def summaries(self) -> tuple[ObjectSummary, ...]:
+        """Return all objects, by id."""
+        kept: dict[int, list[KeptMask]] = {}
+        planes: dict[int, set[int]] = {}
+        for (object_id, plane), mask in self.kept.items():
+            kept.setdefault(object_id, []).append(mask)
+            planes.setdefault(object_id, set()).update([] if plane is None else [plane])
+        for object_id, plane in self.prompts:
+            planes.setdefault(object_id, set()).update([] if plane is None else [plane])
+        return tuple(
+            _summary(
+                object_id,
+                self.classes.get(object_id, ""),
+                tuple(sorted(planes.get(object_id, ()))),
+                kept.get(object_id, []),
+            )
+            for object_id in self.object_ids
+        )
+
+    def set_prompt(self, key: PromptKey, prompt: Prompt | None) -> None:
         """Replace the prompt of one object on one plane; None removes it."""
         step = PromptStep(key, self.prompts.get(key), prompt)
-        self._set(key, prompt)
+        self._apply(step, forward=True)
         self._record(step)
-        return step
 
-    def record_labels(self, edits: Sequence[LabelEdit], description: str) -> LabelStep:
-        """Record edits that were already written, as one step."""
-        step = LabelStep(tuple(edits), description)
-        self._record(step)
-        return step
+    def name_class(self, object_id: int, name: str) -> None:
+        """Say which class an object is of; an empty name takes it out of its class."""
+        step = ClassStep(object_id, self.classes.get(object_id, ""), name)
+        if step.before != step.after:
+            self._apply(step, forward=True)
+            self._record(step)
+
+    def record_labels(
+        self,
+        edits: Sequence[LabelEdit],
+        description: str,
+        kept: Mapping[PromptKey, KeptMask | None] | None = None,
+    ) -> None:
+        """Record edits that were already written, as one step.
+
+        Parameters
+        ----------
+        edits : sequence of LabelEdit
+            In the order they were written.
+        description : str
+            For the user, such as "mask of object 3".
+        kept : mapping of (object id, plane) to KeptMask or None
+            What is kept now of the objects that were written; None of one that was erased.
+        """
+        after = dict(kept or {})
+        before = {key: self.kept.get(key) for key in after}
+        self._set_kept(after)
+        self._record(LabelStep(tuple(edits), description, before, after))
+
+    @contextmanager
+    def together(self, description: str) -> Iterator[None]:
+        """Record what happens inside as one step, if anything does."""
+        if self._group is not None:  # a part of a larger one
+            yield
+            return
+        self._group = []
+        try:
+            yield
+        finally:
+            steps, self._group = tuple(self._group), None
+            if steps:
+                self._record(CompoundStep(steps, description))
 
     def undo(self, labels: Any = None) -> Step | None:
         """Take back the last step and return it, or None if there is none.
@@ -110,11 +265,8 @@ class Session:
             return None
         step = self._done.pop()
         self._undone.append(step)
-        if isinstance(step, PromptStep):
-            self._set(step.key, step.before)
-        else:
-            for edit in reversed(step.edits):
-                edit.undo(labels)
+        for part in reversed(tuple(parts_of(step))):
+            self._apply(part, forward=False, labels=labels)
         return step
 
     def redo(self, labels: Any = None) -> Step | None:
@@ -123,20 +275,56 @@ class Session:
             return None
         step = self._undone.pop()
         self._done.append(step)
-        if isinstance(step, PromptStep):
-            self._set(step.key, step.after)
-        else:
-            for edit in step.edits:
-                edit.redo(labels)
+        for part in parts_of(step):
+            self._apply(part, forward=True, labels=labels)
         return step
 
-    def _set(self, key: PromptKey, prompt: Prompt | None) -> None:
-        if prompt is None:
-            self.prompts.pop(key, None)
+    def _apply(
+        self, step: PromptStep | LabelStep | ClassStep, *, forward: bool, labels: Any = None
+    ) -> None:
+        if isinstance(step, PromptStep):
+            _set(self.prompts, step.key, step.after if forward else step.before)
+        elif isinstance(step, ClassStep):
+            _set(self.classes, step.object_id, (step.after if forward else step.before) or None)
+        elif forward:
+            for edit in step.edits:
+                edit.redo(labels)
+            self._set_kept(step.after)
         else:
-            self.prompts[key] = prompt
+            for edit in reversed(step.edits):
+                edit.undo(labels)
+            self._set_kept(step.before)
+
+    def _set_kept(self, kept: Mapping[PromptKey, KeptMask | None]) -> None:
+        for key, mask in kept.items():
+            _set(self.kept, key, mask)
 
     def _record(self, step: Step) -> None:
+        if self._group is not None:
+            self._group.append(step)
+            return
         self._done.append(step)
         del self._done[: -self.max_steps]
         self._undone.clear()
+
+
+def _set(values: dict[Any, Any], key: Any, value: Any) -> None:
+    if value is None:
+        values.pop(key, None)
+    else:
+        values[key] = value
+
+
+def _summary(
+    object_id: int, class_name: str, planes: tuple[int, ...], kept: list[KeptMask]
+) -> ObjectSummary:
+    scores = [mask.score for mask in kept if mask.score is not None]
+    return ObjectSummary(
+        object_id=object_id,
+        class_name=class_name,
+        planes=planes,
+        score=min(scores, default=None),
+        area=sum(mask.window.area for mask in kept),
+        model=", ".join(sorted({mask.model for mask in kept if mask.model})),
+        kept=bool(kept),
+    )
