@@ -148,6 +148,7 @@ def test_following_an_object_through_planes(model, network, stack):
         torch.testing.assert_close(noted[plane], expected[plane], rtol=0, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing tells whether:UserWarning")
 def test_the_whole_way_from_the_file(kind, file):
     model = anysam.load_model(file, precision="fp32")
     assert (model.family, model.name) == (kind.family, "model")
