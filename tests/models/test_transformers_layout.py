@@ -207,7 +207,7 @@ class TestRefusals:
             ("backbone.blocks.0.layer_norm1.weight", "SAM 2 backbone"),
             ("blocks.0.layer_norm1.weight", "SAM 2 backbone"),
             ("base_model.model.mask_decoder.q_proj.lora_A.weight", "LoRA adapter"),
-            ("vision_encoder.patch_embed.projection.weight", "an image encoder alone"),
+            ("vision_encoder.patch_embed.projection.weight", "an image encoder without"),
         ],
     )
     def test_name_what_it_is(self, name, words):

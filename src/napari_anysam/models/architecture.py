@@ -129,10 +129,12 @@ def _refuse_relatives(shapes: Shapes) -> None:
 
 def _refuse_parts(shapes: Shapes) -> None:
     """Refuse by name what is saved without the rest of its network."""
-    if shapes and all(name.startswith("image_encoder.") for name in shapes):
+    if _holds(shapes, "image_encoder.") and not _holds(
+        shapes, "mask_decoder.", "sam_mask_decoder."
+    ):
         raise UnknownArchitectureError(
-            "It holds an image encoder alone, without the decoder that makes masks; "
-            "get the file of the whole model."
+            "It holds an image encoder without the decoder that makes masks; get the file of the "
+            "whole model, in one part."
         )
     if _holds(shapes, *_TRUNKS) and not _holds(shapes, *_MEMORY):
         raise UnknownArchitectureError(

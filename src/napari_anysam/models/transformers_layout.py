@@ -202,7 +202,7 @@ def _renamed(tensors: Mapping[str, Tensor], table: Names) -> dict[str, Tensor]:
         if not _same(tensors[first], tensor):
             raise CheckpointError(
                 f"Its tensors {first} and {name} are one in the network but differ here; "
-                "save the model again with transformers' save_pretrained."
+                "train from published weights, whose copies agree."
             )
     return {official: tensors[name] for official, name in sources.items()}
 
