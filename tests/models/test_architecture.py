@@ -89,7 +89,6 @@ def test_sam_without_its_blocks_is_incomplete():
 @pytest.mark.parametrize(
     ("family", "tensor"),
     [
-        ("transformers", "vision_encoder.layers.0.attn.qkv.weight"),
         ("SAM 3", "detector.backbone.weight"),
     ],
 )

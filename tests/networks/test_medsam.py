@@ -190,7 +190,8 @@ def file(tmp_path_factory):
 
 class TestWhichMemberAFileIs:
     def test_without_a_hint_it_is_sam(self, file):
-        model = anysam.load_model(file, precision="fp32")
+        with pytest.warns(UserWarning, match="Nothing tells whether"):
+            model = anysam.load_model(file, precision="fp32")
         assert (model.name, model.capabilities) == ("any", Capabilities())
         assert model.key.endswith(":sam")
 

@@ -68,12 +68,18 @@ _OWN_SIZES = {(32, 7, 128): "nano"}
 # The first convolution of mobile_sam/modeling/tiny_vit_sam.py.
 _PATCH_OF_TINY_VIT = "image_encoder.patch_embed.seq.0.c.weight"
 
-# A tensor whose name matches marks a family that has SAM's names but another network.
+# A tensor whose name matches marks a family that has SAM's names but another network. SAM 3 and the
+# backbone of SAM 2 have names of their own in transformers, LoRA has them in peft.
 _RELATIVES = (
     ("EfficientTAM", r"image_encoder\.trunk\..*\.rel_pos|image_encoder\.trunk\.pos_embed_cls"),
-    ("SAM in the layout of transformers", r"vision_encoder\.(layers|backbone)\."),
-    ("SAM 3", r"(detector|tracker)\."),
+    ("SAM 3", r"(detector|tracker)(_model)?\.|detr_encoder\.|vision_encoder\.backbone\.layers\."),
+    ("SAM 2 backbone", r"(backbone\.)?(blocks\.\d+\.layer_norm1|timm_model)\."),
+    ("LoRA adapter", r".*\.lora_[AB]\."),
 )
+
+# Complete in themselves, but not what masks are made with.
+_TRUNKS = ("image_encoder.trunk.patch_embed.proj.weight", "image_encoder.trunk.body.")
+_MEMORY = ("memory_encoder.", "memory_attention.")
 
 
 def identify(shapes: Shapes) -> Architecture:
@@ -90,6 +96,7 @@ def identify(shapes: Shapes) -> Architecture:
         If no network of this package has such tensors.
     """
     _refuse_relatives(shapes)
+    _refuse_parts(shapes)
     if {"spatial_perceiver.latents", "image_encoder.trunk.body.stem.conv1.c.weight"} <= set(shapes):
         return Architecture("edge_tam", "repvit_m1")  # published in one size
     if {"image_encoder.trunk.patch_embed.proj.weight", "memory_encoder.out_proj.weight"} <= set(
@@ -118,6 +125,27 @@ def _refuse_relatives(shapes: Shapes) -> None:
                 f"It looks like a {family} checkpoint, which this version cannot load; "
                 "choose a model of the catalogue."
             )
+
+
+def _refuse_parts(shapes: Shapes) -> None:
+    """Refuse by name what is saved without the rest of its network."""
+    if _holds(shapes, "image_encoder.") and not _holds(
+        shapes, "mask_decoder.", "sam_mask_decoder."
+    ):
+        raise UnknownArchitectureError(
+            "It holds an image encoder without the decoder that makes masks; get the file of the "
+            "whole model, in one part."
+        )
+    if _holds(shapes, *_TRUNKS) and not _holds(shapes, *_MEMORY):
+        raise UnknownArchitectureError(
+            "It holds SAM 2 or EdgeTAM without a memory, as transformers' Sam2Model and "
+            "EdgeTamModel save it; load its weights into the published Sam2VideoModel or "
+            "EdgeTamVideoModel of the same size and save that."
+        )
+
+
+def _holds(shapes: Shapes, *starts: str) -> bool:
+    return any(name.startswith(starts) for name in shapes)
 
 
 def _identify_sam(shapes: Shapes) -> Architecture:

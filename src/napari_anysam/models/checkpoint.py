@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anysam.errors import CheckpointError, ModelNotFoundError
 from napari_anysam.models.restricted_pickle import restricted_pickle
+from napari_anysam.models.transformers_layout import official_layout
 
 if TYPE_CHECKING:
     import os
@@ -39,7 +40,7 @@ _LARGEST_HEADER = 100_000_000  # the safetensors format's own limit
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """The tensors of a file, unwrapped.
+    """The tensors of a file, unwrapped and in the layout of the official code.
 
     Parameters
     ----------
@@ -47,6 +48,7 @@ class Checkpoint:
         Where it was read.
     tensors : dict of str to tensor
         On the CPU, possibly memory-mapped from the file: copy them before the file changes.
+        Names and shapes are those of the official code, also where transformers wrote the file.
     """
 
     path: Path
@@ -76,7 +78,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     path = Path(path)
     start = _read_start(path)
     content = _reader(path, start)(path)
-    return Checkpoint(path, _unwrap(path, content))
+    tensors = _unwrap(path, content)
+    try:
+        return Checkpoint(path, official_layout(tensors))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} cannot be loaded. {error}") from error
 
 
 _HASHES: dict[tuple[str, int, int], str] = {}
@@ -134,6 +140,11 @@ def _describe(start: bytes) -> str:
         return "a web page: its download was answered by a login or error page; download it again."
     if text.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer; fetch the file itself with: git lfs pull."
+    if text.startswith(b"{") and b'"weight_map"' in text:
+        return (
+            "the index of weights in several files, which are not read; save them in one file with "
+            "transformers' save_pretrained(..., max_shard_size='50GB')."
+        )
     if text.startswith((b"<?xml", b"{", b"[")) or _is_text(start):
         return "a text file; choose a .pt, .pth or .safetensors file."
     return "an unknown or damaged file; choose a .pt, .pth or .safetensors file."

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_anysam.errors import DownloadError
+from napari_anysam.models.catalogue import catalogue
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_anysam.settings import Settings
 
-__all__ = ["download_from_hub"]
+__all__ = ["choose_file", "download_from_hub"]
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 
@@ -23,7 +26,8 @@ def download_from_hub(repository: str, file: str | None, settings: Settings) -> 
     repository : str
         Its id, "owner/name".
     file : str, optional
-        Path of the file in it; may be left out where there is only one file of weights.
+        Path of the file in it. If left out, it is the repository's only file of weights, or the
+        only one that bears a name of the catalogue, or else "model.safetensors".
     settings : Settings
         Whether downloads are allowed. The cache lies where ``HF_HOME`` says.
 
@@ -37,7 +41,7 @@ def download_from_hub(repository: str, file: str | None, settings: Settings) -> 
 
     offline = settings.offline
     try:
-        name = file or _only_file(repository, offline)
+        name = file or _listed_file(repository, offline)
         return Path(hf_hub_download(repository, name, local_files_only=offline))
     except LocalEntryNotFoundError as error:
         why = "downloads are switched off" if offline else "the hub does not answer"
@@ -58,7 +62,7 @@ def download_from_hub(repository: str, file: str | None, settings: Settings) -> 
         raise DownloadError(f"{repository} could not be fetched ({_first_line(error)}).") from error
 
 
-def _only_file(repository: str, offline: bool) -> str:
+def _listed_file(repository: str, offline: bool) -> str:
     from huggingface_hub import list_repo_files
 
     if offline:
@@ -66,12 +70,41 @@ def _only_file(repository: str, offline: bool) -> str:
             f"Downloads are switched off, so the files of {repository} cannot be listed; name the "
             "file."
         )
-    names: list[str] = list_repo_files(repository)
+    return choose_file(repository, list_repo_files(repository))
+
+
+def choose_file(repository: str, names: Sequence[str]) -> str:
+    """Choose the file of weights among those of a repository.
+
+    Repositories often hold the same weights several times. The official file comes first, because
+    its hash tells which model it is; then what transformers itself reads first.
+
+    Parameters
+    ----------
+    repository : str
+        Its id, for the message.
+    names : sequence of str
+        Paths of all its files.
+
+    Raises
+    ------
+    DownloadError
+        If there is none or no telling which one; the message names those that there are.
+    """
     files = [name for name in names if name.endswith(_SUFFIXES)]
-    if len(files) == 1:
-        return files[0]
+    official = {spec.file for spec in catalogue()}
+    known = [name for name in files if name in official]
+    plain = [name for name in files if name == "model.safetensors"]
+    for choice in (files, known, plain):
+        if len(choice) == 1:
+            return choice[0]
     if not files:
         raise DownloadError(f"{repository} holds no file of weights; check its id.")
+    if any(name.endswith(".index.json") for name in names):
+        raise DownloadError(
+            f"{repository} holds its weights in several parts, which are not read; save them in "
+            "one file with transformers' save_pretrained(..., max_shard_size='50GB')."
+        )
     raise DownloadError(
         f"{repository} holds several files of weights; name one of {', '.join(files[:12])}."
     )

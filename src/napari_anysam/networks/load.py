@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.errors import CheckpointError, ModelNotFoundError
-from napari_anysam.models.architecture import Architecture, identify
 from napari_anysam.models.catalogue import (
     DEFAULT_MODEL,
     ModelSpec,
@@ -16,7 +15,8 @@ from napari_anysam.models.catalogue import (
     find_by_sha256,
     find_model,
 )
-from napari_anysam.models.checkpoint import Checkpoint, file_sha256, read_checkpoint
+from napari_anysam.models.checkpoint import file_sha256, read_checkpoint
+from napari_anysam.models.recognition import architecture_of, unlike_members
 from napari_anysam.models.store import builtin_folder, default_store
 from napari_anysam.networks.device import choose_device, choose_precision
 from napari_anysam.networks.native import without_clashing_triton
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import torch
     from omegaconf import DictConfig
 
+    from napari_anysam.models.architecture import Architecture
+    from napari_anysam.models.checkpoint import Checkpoint
     from napari_anysam.networks.protocol import PromptableModel
 
 __all__ = ["load_model", "load_with_report"]
@@ -57,7 +59,9 @@ def load_model(
     precision : str
         "auto", "fp32", "bf16" or "fp16".
     variant : str, optional
-        Catalogue name of the family member that a file is, where its content cannot tell.
+        Catalogue name of the family member that a file is, where its content cannot tell
+        (``models.recognition.possible_variants``). Without it, what was said when the file was
+        added counts; else a warning says what is assumed.
 
     Raises
     ------
@@ -99,6 +103,8 @@ def load_with_report(
     sha256 = file_sha256(path)
     known = _known(path, sha256, spec)
     said = _variant(variant, architecture)
+    if known is None and said is None:
+        said = _remembered(path, architecture)
     name = _name(path, known, said)
     resolved = choose_precision(precision, chosen, checkpoint.parameters)
     say(f"Building {name} on {chosen} in {resolved} ...")
@@ -128,10 +134,7 @@ def _is_path(text: str) -> bool:
 
 def _identify(checkpoint: Checkpoint, spec: ModelSpec | None) -> Architecture:
     """Find the architecture, and see that a catalogue model's file holds what it should."""
-    try:
-        architecture = identify(checkpoint.shapes)
-    except CheckpointError as error:
-        raise type(error)(f"{checkpoint.path} cannot be loaded. {error}") from error
+    architecture = architecture_of(checkpoint)
     if spec is not None and str(architecture) != spec.architecture:
         raise CheckpointError(
             f"{checkpoint.path} holds {architecture} and not {spec.architecture}; "
@@ -165,6 +168,24 @@ def _known(path: Path, sha256: str, spec: ModelSpec | None) -> ModelSpec | None:
             stacklevel=4,
         )
     return spec
+
+
+def _remembered(path: Path, architecture: Architecture) -> ModelSpec | None:
+    """Find what an added file was said to be; where that matters and is not known, say so."""
+    members = unlike_members(architecture)
+    if len(members) < 2:
+        return None
+    name = default_store().remembered_variant(path)
+    for spec in catalogue():
+        if spec.name == name and spec.architecture == str(architecture):
+            return spec
+    warnings.warn(
+        f"Nothing tells whether {path} is {' or '.join(spec.title for spec in members)}; it is "
+        f"used as {members[0].title}. To say what it is, load it with the variant (on the command "
+        f"line --variant) {' or '.join(spec.name for spec in members)}.",
+        stacklevel=4,
+    )
+    return None
 
 
 def _name(path: Path, known: ModelSpec | None, said: ModelSpec | None) -> str:
