@@ -42,11 +42,12 @@ __all__ = ["ActiveModel", "Request", "active_model"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for: a catalogue name or a path, and where and how it shall compute."""
+    """What was asked for, as ``napari_anysam.load_model`` takes it."""
 
     name_or_path: str | Path
     device: str = "auto"
     precision: str = "auto"
+    variant: str | None = None
 
     @property
     def title(self) -> str:
@@ -119,7 +120,11 @@ class ActiveModel:
             self.request(DEFAULT_MODEL)
 
     def request(
-        self, name_or_path: str | Path, device: str = "auto", precision: str = "auto"
+        self,
+        name_or_path: str | Path,
+        device: str = "auto",
+        precision: str = "auto",
+        variant: str | None = None,
     ) -> None:
         """Load a model in the background and make it the active one; returns at once.
 
@@ -127,10 +132,10 @@ class ActiveModel:
         ----------
         name_or_path : str or Path
             Catalogue name, or path of a checkpoint file.
-        device, precision : str
+        device, precision, variant : str
             As in ``napari_anysam.load_model``.
         """
-        request = Request(name_or_path, device, precision)
+        request = Request(name_or_path, device, precision, variant)
         self._generation += 1
         if self._future is not None:
             self._future.cancel()
@@ -182,10 +187,14 @@ class ActiveModel:
 
         try:
             model = load_with_report(
-                request.name_or_path, request.device, request.precision, report=report
+                request.name_or_path,
+                request.device,
+                request.precision,
+                request.variant,
+                report=report,
             )
             if isinstance(request.name_or_path, Path):
-                default_store().add(request.name_or_path)
+                default_store().add(request.name_or_path, variant=request.variant)
         except Exception as error:  # shown to the user by whoever listens
             self._relay.done.emit(generation, request, error)
         else:

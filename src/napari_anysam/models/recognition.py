@@ -82,11 +82,10 @@ def distinction(spec: ModelSpec) -> str:
     ]
     example = f" (such as {alike[1].title})" if len(alike) > 1 else ""
     own = ", preprocessed in a way of their own" if spec.preprocessing else ""
-    *most, last = (f"{prompt}s".replace("boxs", "boxes") for prompt in spec.prompts)
-    taken = f"{', '.join(most)} and {last}" if most else f"{last} only"
+    only = " only" if len(spec.prompts) == 1 else ""
     return (
         f"{spec.title} or a model that was fine-tuned from it{example}: it sees images of "
-        f"{spec.image_size} x {spec.image_size} pixels{own}, and takes {taken}."
+        f"{spec.image_size} x {spec.image_size} pixels{own}, and takes {spec.taken}{only}."
     )
 
 
