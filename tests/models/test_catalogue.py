@@ -57,6 +57,16 @@ def test_holds_the_relatives_of_sam2():
     assert set(names()) >= {"edgetam", "medsam2"}
 
 
+def test_holds_fast_sam_whether_or_not_its_package_is_installed():
+    for size, parameters in (("s", 11.8), ("x", 71.8)):
+        spec = find_model(f"fastsam-{size}")
+        assert (spec.architecture, spec.parameters_millions) == (f"fast_sam/{size}", parameters)
+        assert (spec.licence, spec.restricted) == ("AGPL-3.0", True)  # asked before the download
+        assert "ultralytics (AGPL-3.0)" in spec.description
+        assert spec.urls[0].startswith("https://github.com/ultralytics/assets/releases/download/")
+        assert spec.page.startswith("https://drive.google.com/")  # its authors' own
+
+
 def test_says_what_must_not_be_used_commercially():
     for name in ("edge-sam", "edge-sam-3x"):
         spec = find_model(name)
