@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_anysam.networks.load import load_model
+    from napari_anysam.segmentation.everything import segment_everything
     from napari_anysam.segmentation.interactive import segment
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.tracking import propagate
 
-__all__ = ["Prompt", "__version__", "load_model", "propagate", "segment"]
+__all__ = ["Prompt", "__version__", "load_model", "propagate", "segment", "segment_everything"]
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ _HOMES = {
     "load_model": "napari_anysam.networks.load",
     "propagate": "napari_anysam.segmentation.tracking",
     "segment": "napari_anysam.segmentation.interactive",
+    "segment_everything": "napari_anysam.segmentation.everything",
 }
 
 

@@ -10,6 +10,7 @@ import argparse
 import signal
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,10 +100,18 @@ def _add_segment(commands: Any) -> None:
     parser = commands.add_parser(
         "segment",
         help="segment one image",
-        description="Segment the prompted objects of one image.",
+        description="Segment the prompted objects of one image, or all that a model proposes.",
     )
     parser.add_argument("image", metavar="IMAGE", type=Path, help="TIFF, PNG, JPEG or Zarr")
+    objects = parser.add_mutually_exclusive_group(required=True)
+    _add_prompts(objects)
+    objects.add_argument(
+        "--everything",
+        action="store_true",
+        help="every object that the model proposes (fastsam-s, fastsam-x)",
+    )
     _add_common(parser, "label image: .tif, .png or .zarr")
+    _add_proposals(parser)
     parser.set_defaults(run=_segment)
 
 
@@ -113,6 +122,7 @@ def _add_propagate(commands: Any) -> None:
         description="Follow the prompted objects through a z-stack or a time series.",
     )
     parser.add_argument("image", metavar="STACK", type=Path, help="TIFF or Zarr")
+    _add_prompts(parser, required=True)
     _add_common(parser, "label stack, in the order of the image's axes: .tif or .zarr")
     parser.add_argument(
         "--axis", type=int, help="axis to follow objects along (default: 0, or 1 after channels)"
@@ -125,14 +135,25 @@ def _add_propagate(commands: Any) -> None:
     parser.set_defaults(run=_propagate)
 
 
-def _add_common(parser: argparse.ArgumentParser, output_help: str) -> None:
-    parser.add_argument(
-        "--prompts",
-        metavar="FILE",
-        type=Path,
-        required=True,
-        help="JSON, or the CSV of a napari Points layer",
+def _add_prompts(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
+    words = "JSON, or the CSV of a napari Points layer"
+    parser.add_argument("--prompts", metavar="FILE", type=Path, required=required, help=words)
+
+
+def _add_proposals(parser: argparse.ArgumentParser) -> None:
+    proposals = parser.add_argument_group(
+        "proposals", "of models that propose objects; left out, the settings decide"
     )
+    proposals.add_argument("--conf", type=float, help="least confidence, 0 to 1")
+    proposals.add_argument("--iou", type=float, help="boxes that overlap more are one, 0 to 1")
+    proposals.add_argument(
+        "--retina-masks",
+        action=argparse.BooleanOptionalAction,
+        help="draw masks at the resolution of the image",
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser, output_help: str) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help=output_help)
     parser.add_argument(
         "--model",
@@ -171,30 +192,34 @@ def _segment(options: argparse.Namespace) -> None:
     from napari_anysam.images.files import read_image
     from napari_anysam.images.label_files import check_output, write_labels
     from napari_anysam.images.planes import Planes
+    from napari_anysam.segmentation.everything import check_proposes
     from napari_anysam.segmentation.prompt_files import read_prompts
     from napari_anysam.segmentation.prompts import check_prompts
 
     check_output(options.output, ndim=2)
     _refuse_overwriting_input(options)
-    prompts = read_prompts(options.prompts)
+    prompts = [] if options.everything else read_prompts(options.prompts)
     image = read_image(options.image, options.level)
     channel_axis = options.channel_axis
     if channel_axis is None and image.array.ndim == 3:
         channel_axis = image.channel_axis
-    check_prompts(prompts, Planes.single(image.array, channel_axis).plane_shape)
-    _label_dtype(prompts)
+    planes = Planes.single(image.array, channel_axis)
+    if not options.everything:
+        check_prompts(prompts, planes.plane_shape)
+        _label_dtype(prompts)
 
+    changes = _proposal_changes(options)
     model = _load(options)
-    from napari_anysam import segment
+    if changes or options.everything:
+        proposing = check_proposes(model)
+        proposing.options = replace(proposing.options, **changes)
+    from napari_anysam import segment, segment_everything
 
-    labels = segment(
-        image.array,
-        prompts,
-        model=model,
-        region=options.region,
-        contrast=options.contrast or "auto",
-        channel_axis=channel_axis,
-    )
+    pixels = {"contrast": options.contrast or "auto", "channel_axis": channel_axis}
+    if options.everything:
+        labels = segment_everything(image.array, model, **pixels)
+    else:
+        labels = segment(image.array, prompts, model, options.region, **pixels)
     write_labels(options.output, labels)
     _warn_of_missing(prompts, set(labels.ravel().tolist()))
     sys.stdout.write(f"{options.output}\n")
@@ -272,6 +297,16 @@ def _load(options: argparse.Namespace) -> PromptableModel:
     )
 
 
+def _proposal_changes(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what is said about proposals, once it is known to make sense."""
+    from napari_anysam.networks.protocol import ProposalOptions
+
+    said = {name: getattr(options, name) for name in ("conf", "iou", "retina_masks")}
+    changes = {name: value for name, value in said.items() if value is not None}
+    ProposalOptions(**changes)
+    return changes
+
+
 def _count_results(prompts: Sequence[Prompt], planes: Planes, options: argparse.Namespace) -> int:
     """Check the request and count the results it will give: planes that answer grow twice."""
     from napari_anysam.segmentation.tracking_plan import make_plan
@@ -319,7 +354,8 @@ def _refuse_overwriting_input(options: argparse.Namespace) -> None:
     from napari_anysam.images.label_files import LabelFileError
 
     output = options.output.resolve()
-    if output in (options.image.resolve(), options.prompts.resolve()):
+    inputs = [path for path in (options.image, options.prompts) if path is not None]
+    if output in [path.resolve() for path in inputs]:
         raise LabelFileError(f"{options.output} is also an input; choose another name for OUT.")
 
 

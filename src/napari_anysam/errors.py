@@ -36,7 +36,7 @@ class DownloadError(AnySAMError):
 
 
 class SettingsError(AnySAMError):
-    """A settings file or an environment variable that cannot be understood."""
+    """A setting, an environment variable or an option that cannot be understood."""
 
 
 class UnknownArchitectureError(CheckpointError):

@@ -39,6 +39,9 @@ def test_help_and_version_bring_in_neither_torch_nor_numpy():
         ["segment", "a.tif", "--prompts", "p.json"],
         ["segment", "a.tif", "--prompts", "p.json", "-o", "o.tif", "--contrast", "1"],
         ["segment", "a.tif", "--prompts", "p.json", "-o", "o.tif", "--axis", "1"],
+        ["segment", "a.tif", "--prompts", "p.json", "--everything", "-o", "o.tif"],
+        ["segment", "a.tif", "--everything", "-o", "o.tif", "--conf", "much"],
+        ["propagate", "a.tif", "--everything", "-o", "o.tif"],
         ["propagate", "a.tif", "--prompts", "p.json", "-o", "o.tif", "--direction", "up"],
     ],
 )

@@ -30,11 +30,13 @@ class Conformance:
     build : the family's builder
     layout : names and shapes of a file whose network computes fast
     prompts : of several layouts, all of which the family takes
+    matrix : a tensor of the file with two dimensions or more
     unused : tensors of the file that the network can do without
     """
 
     prompts = PROMPTS
     unused = ()
+    matrix = "mask_decoder.iou_token.weight"
 
     @classmethod
     def built(cls, tensors, precision="fp32"):
@@ -126,9 +128,8 @@ class Conformance:
             self.built({**tensors, "image_encoder.extra": torch.ones(1)})
 
     def test_a_tensor_of_a_wrong_shape_is_refused(self, tensors):
-        name = "mask_decoder.iou_token.weight"
-        with pytest.raises(CheckpointError, match=r"iou_token\.weight \(2, 3\) instead of"):
-            self.built({**tensors, name: torch.ones(2, 3)})
+        with pytest.raises(CheckpointError, match=rf"{self.matrix} \(2, 3\) instead of"):
+            self.built({**tensors, self.matrix: torch.ones(2, 3)})
 
 
 def close(found, expected, atol=1e-5):

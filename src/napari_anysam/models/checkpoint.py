@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.errors import CheckpointError, ModelNotFoundError
+from napari_anysam.models.pickled_module import PickledModule
 from napari_anysam.models.restricted_pickle import restricted_pickle
 from napari_anysam.models.transformers_layout import official_layout
 
@@ -32,6 +33,10 @@ __all__ = ["Checkpoint", "file_sha256", "read_checkpoint"]
 # What training scripts wrap a state dict in, and prefix its names with.
 _WRAPPERS = ("model", "state_dict", "model_state", "model_state_dict")
 _PREFIXES = ("module.", "sam.", "model.")
+
+# Where ultralytics keeps a whole network: its moving average, if there is one, is what predicts
+# (ultralytics nn/tasks.py load_checkpoint).
+_NETWORKS = ("ema", "model")
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
@@ -244,6 +249,9 @@ def _truncated(path: Path) -> CheckpointError:
 
 def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:
     """Find the state dict inside the wrappers and remove prefixes that all its names share."""
+    network = _whole_network(content)
+    if network is not None:
+        content = _guarded(path, network.tensors)
     while isinstance(content, Mapping):
         inner = next((content[key] for key in _WRAPPERS if _holds_state(content.get(key))), None)
         if inner is None:
@@ -255,6 +263,13 @@ def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:
         )
     _check_values(path, content)
     return _strip_prefixes({str(name): tensor for name, tensor in content.items()})
+
+
+def _whole_network(content: Any) -> PickledModule | None:
+    if isinstance(content, Mapping):
+        places = (content.get(key) for key in _NETWORKS)
+        return next((one for one in places if isinstance(one, PickledModule)), None)
+    return content if isinstance(content, PickledModule) else None
 
 
 def _holds_state(value: Any) -> bool:

@@ -20,7 +20,8 @@ from napari_anysam.models.recognition import architecture_of, unlike_members
 from napari_anysam.models.store import builtin_folder, default_store
 from napari_anysam.networks.device import choose_device, choose_precision
 from napari_anysam.networks.native import without_clashing_triton
-from napari_anysam.networks.protocol import Capabilities
+from napari_anysam.networks.protocol import Capabilities, ProposalOptions
+from napari_anysam.settings import read_settings
 
 if TYPE_CHECKING:
     import os
@@ -72,7 +73,7 @@ def load_model(
     UnknownArchitectureError
         If its tensors belong to no network that this package knows.
     CapabilityError
-        If there is no such device or precision.
+        If there is no such device or precision, or a package is missing that the model needs.
     """
     return load_with_report(name_or_path, device, precision, variant)
 
@@ -230,6 +231,8 @@ def _untold(architecture: Architecture, member: ModelSpec | None) -> dict[str, A
             "preprocessing": PREPROCESSINGS[member.preprocessing or "sam"],
             "capabilities": _capabilities(member),
         }
+    if architecture.family == "fast_sam":
+        return {"options": _proposal_options()}
     return {}
 
 
@@ -238,6 +241,15 @@ def _capabilities(member: ModelSpec) -> Capabilities:
         points="point" in member.prompts,
         boxes="box" in member.prompts,
         masks="mask" in member.prompts,
+    )
+
+
+def _proposal_options() -> ProposalOptions:
+    settings = read_settings()
+    return ProposalOptions(
+        conf=settings.fastsam_conf,
+        iou=settings.fastsam_iou,
+        retina_masks=settings.fastsam_retina_masks,
     )
 
 

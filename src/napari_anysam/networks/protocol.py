@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from napari_anysam.errors import CapabilityError
+from napari_anysam.errors import CapabilityError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     import torch
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
     from napari_anysam.segmentation.prompts import Prompt
 
-__all__ = ["Capabilities", "Embedding", "Masks", "PromptableModel"]
+__all__ = [
+    "Capabilities",
+    "Embedding",
+    "Masks",
+    "PromptableModel",
+    "ProposalOptions",
+    "ProposingModel",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,7 @@ class Masks:
     logits : float32 tensor (B, K, h, w)
         Low-resolution logits in the network's own frame; positive is inside.
     scores : float32 tensor (B, K)
-        Predicted IoU.
+        Predicted IoU, or the confidence of a family that has no such head.
     object_logits : float32 tensor (B,) or None
         Positive where the object is on the plane; None for families without such a head.
     """
@@ -215,3 +222,56 @@ class PromptableModel(Protocol):
 
     def upscale(self, logits: torch.Tensor, image_shape: tuple[int, int]) -> torch.Tensor:
         """Bring (B, K, h, w) logits to (B, K, H, W) pixels of the encoded image."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalOptions:
+    """Which proposals a network keeps, and how finely it draws them.
+
+    The defaults are those of ``Inference.py`` of CASIA-IVA-Lab/FastSAM.
+
+    Parameters
+    ----------
+    conf : float
+        Least confidence of a proposal, 0 to 1.
+    iou : float
+        Of two proposals whose boxes overlap by more than this IoU, 0 to 1, the less confident one
+        is left out.
+    retina_masks : bool
+        Whether masks are drawn at the resolution of the image, or at that of the network's input,
+        which is quicker where the image is large.
+
+    Raises
+    ------
+    SettingsError
+        If a number is not between 0 and 1.
+    """
+
+    conf: float = 0.4
+    iou: float = 0.9
+    retina_masks: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name, value in (("conf", self.conf), ("iou", self.iou)):
+            if not 0 <= value <= 1:
+                raise SettingsError(f"{name} is {value:g}; give a number from 0 to 1.")
+
+
+@runtime_checkable
+class ProposingModel(PromptableModel, Protocol):
+    """A network that proposes objects by itself; a prompt picks among its proposals."""
+
+    options: ProposalOptions
+    """May be replaced at any time; what it encodes then has another key."""
+
+    def everything(self, embedding: Embedding) -> Iterator[Masks]:
+        """Give every proposal as an object with one mask, the most confident first.
+
+        They come in batches of bounded size. The scores are confidences.
+
+        Parameters
+        ----------
+        embedding : Embedding
+            From this network's ``encode``.
+        """
