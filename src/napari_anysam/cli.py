@@ -261,8 +261,10 @@ def _write_results(
 
 
 def _load(options: argparse.Namespace) -> PromptableModel:
+    from napari_anysam.networks.device import limit_torch_threads, usable_cores
     from napari_anysam.networks.load import load_with_report
 
+    limit_torch_threads(usable_cores())
     return load_with_report(
         options.model,
         options.device,
