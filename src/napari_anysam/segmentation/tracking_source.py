@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from napari_anysam.networks import out_of_memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -70,7 +72,7 @@ class PlaneSource:
         embedding = self.cache.get(key)
         if embedding is None:
             pixels = self._conditioning.apply(self._read(plane)[region.slices])
-            embedding = self._model.encode(pixels, cancelled=self.cancelled)
+            embedding = out_of_memory.encode(self._model, pixels, cancelled=self.cancelled)
             if self.keep:
                 self.cache.put(key, embedding)
         return embedding
