@@ -86,6 +86,14 @@ class TestABatchThatDoesNotFit:
         torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=1e-5)
         torch.testing.assert_close(found.object_logits, expected.object_logits, rtol=0, atol=1e-5)
 
+    def test_is_refined_each_object_from_its_own_mask(self, nano, image):
+        embedding = nano.encode(image)
+        before = nano.decode(embedding, OBJECTS, multimask=False).logits
+        expected = nano.decode(embedding, OBJECTS, previous_logits=before)
+        with no_room_for(nano.network.sam_mask_decoder, more_than=1):
+            found = out_of_memory.decode(nano, embedding, OBJECTS, previous_logits=before)
+        torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=1e-5)
+
     def test_does_not_move_the_model(self, on_card, image):
         with no_room_for(on_card.network.sam_mask_decoder, more_than=1), warnings.catch_warnings():
             warnings.simplefilter("error")
