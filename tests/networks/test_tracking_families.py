@@ -30,6 +30,7 @@ class TrackingConformance(Conformance):
     configuration : of the network, at a size that computes fast
     variant : what the caller says of a file
     published_size : side of the input of a network that was loaded from a file
+    followed_in : half precisions in which objects are followed; CPUs are slow in fp16
     """
 
     family, build = "sam2", build_sam2
@@ -37,6 +38,7 @@ class TrackingConformance(Conformance):
     reshaped = "sam_mask_decoder.iou_token.weight"
     every = 200
     variant = None
+    followed_in = ("bf16",)
 
     @classmethod
     def built(cls, tensors, precision="fp32", device=CPU):
@@ -69,9 +71,9 @@ class TrackingConformance(Conformance):
         for name, tensor in found.network.state_dict().items():
             assert torch.equal(tensor, expected[name])
 
-    def test_objects_are_followed_in_any_precision(self, model, tensors, embedding):
+    def test_objects_are_followed_in_half_precision(self, model, tensors, embedding):
         exact = followed(model, embedding)
-        for precision in ("bf16", "fp16"):
+        for precision in self.followed_in:
             rough = self.built(tensors, precision)
             found = followed(rough, rough.encode(seeded_image(*SHAPE)))
             error = (found.logits - exact.logits).abs().mean()
@@ -95,7 +97,7 @@ class TrackingConformance(Conformance):
 
 def remembered(model, embedding):
     """Return what objects remember of a plane on which they were prompted."""
-    answers = out_of_memory.anchor(model, embedding, PROMPTS[:4])
+    answers = out_of_memory.anchor(model, embedding, PROMPTS[1:4:2])
     memories = out_of_memory.remember(model, embedding, answers, anchored=True)
     return [
         Recall((memory,), (0,), (pointer,), (1,))
@@ -125,11 +127,13 @@ class TestEdgeTam(TrackingConformance):
     family, build = "edge_tam", build_edge_tam
     architecture, image_size, published_size = "edge_tam/repvit_m1", 256, 1024
     configuration = edge_tam_configuration(256)
+    followed_in = ("bf16", "fp16")
 
 
 class TestShippedModel(TrackingConformance):
     architecture, image_size, published_size = "anysam/nano", 256, 256
     configuration = read_configuration(builtin_folder() / "anysam-nano.yaml")
+    followed_in = ("bf16", "fp16")
 
     @pytest.fixture(scope="class")
     @classmethod
