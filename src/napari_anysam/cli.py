@@ -286,8 +286,11 @@ def _write_results(
 
 
 def _load(options: argparse.Namespace) -> PromptableModel:
+    from napari_anysam.cores import usable_cores
+    from napari_anysam.networks.device import limit_torch_threads
     from napari_anysam.networks.load import load_with_report
 
+    limit_torch_threads(usable_cores())
     return load_with_report(
         options.model,
         options.device,

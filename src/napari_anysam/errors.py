@@ -7,12 +7,15 @@ from __future__ import annotations
 
 __all__ = [
     "AnySAMError",
+    "AnySAMWarning",
     "Cancelled",
     "CapabilityError",
     "CheckpointError",
     "DownloadError",
+    "EmbeddingError",
     "ImageError",
     "ModelNotFoundError",
+    "NotEnoughMemoryError",
     "PromptError",
     "SettingsError",
     "UnknownArchitectureError",
@@ -21,6 +24,10 @@ __all__ = [
 
 class AnySAMError(Exception):
     """Base of every error that this package raises on purpose."""
+
+
+class AnySAMWarning(UserWarning):
+    """Work goes on in another way than was asked for; the message says how."""
 
 
 class ModelNotFoundError(AnySAMError):
@@ -53,6 +60,14 @@ class PromptError(AnySAMError, ValueError):
 
 class ImageError(AnySAMError, ValueError):
     """An image that cannot be segmented: empty, of an unknown layout, or not readable."""
+
+
+class EmbeddingError(AnySAMError):
+    """A saved embedding that is damaged, or was made by another model."""
+
+
+class NotEnoughMemoryError(AnySAMError, MemoryError):
+    """Work that does not fit into the memory of this computer."""
 
 
 class Cancelled(AnySAMError):  # noqa: N818 - an outcome that was asked for, not a fault

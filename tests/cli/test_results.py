@@ -11,6 +11,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
+import torch
 import zarr
 from cli_helpers import MODEL, discs, iou
 
@@ -48,6 +49,19 @@ def test_segment_is_silent_when_asked(anysam, tmp_path, image, prompts):
         "-q",
     )
     assert answer[2] == ""
+
+
+def test_a_job_of_one_core_computes_on_one(anysam, tmp_path, image, prompts, monkeypatch):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        anysam(
+            "segment", image[0], "--prompts", prompts(), "--model", MODEL, "-o", tmp_path / "o.tif"
+        )
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_segment_reads_a_colour_picture_and_the_points_of_napari(anysam, tmp_path):

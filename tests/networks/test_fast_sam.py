@@ -274,7 +274,7 @@ class TestAnswers:
 
     def test_options_that_change_proposals_change_the_key(self, model, embedding):
         model.options = ProposalOptions(conf=0.2, retina_masks=model.options.retina_masks)
-        with pytest.raises(ValueError, match=r"conf0\.4:iou0\.9, not of .*conf0\.2"):
+        with pytest.raises(CapabilityError, match="encode the image again"):
             model.decode(embedding, [Prompt(points=[(15, 15)])])
 
     def test_options_that_only_draw_differently_do_not(self, model, embedding):
@@ -368,7 +368,7 @@ class TestFastSam(Conformance):
     family, architecture, image_size = "fast_sam", "fast_sam/n", 1024
     build = build_fast_sam
     layout = yolo_v8_seg("n")
-    matrix = "15.cv1.conv.weight"
+    reshaped, extra = "15.cv1.conv.weight", "15.extra"
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -397,12 +397,21 @@ class TestFastSam(Conformance):
         scores = torch.cat([one.scores[:, 0] for one in model.everything(model.encode(image))])
         torch.testing.assert_close(scores, expected.boxes.conf, rtol=0, atol=1e-4)
 
-    def test_bf16_is_near_fp32(self, tensors, embedding):
-        rough = self.built(tensors, "bf16").encode(seeded_image(*SHAPE)).tensors
+    @pytest.mark.parametrize(("precision", "within"), [("bf16", 0.8), ("fp16", 0.95)])
+    def test_half_precision_is_near_fp32(self, tensors, embedding, precision, within):
+        """Its last layer stays in fp32: rounded anchors would move boxes by pixels."""
+        rough = self.built(tensors, precision).encode(seeded_image(*SHAPE)).tensors
         exact = embedding.tensors
         assert not torch.equal(rough["scores"][:, :20], exact["scores"][:, :20])
         overlaps = box_iou(exact["boxes"][0, :40], rough["boxes"][0]).amax(1)
-        assert overlaps.median() > 0.8
+        assert overlaps.median() > within
+
+    # Its embedding is in fp32, and it has no decoder: proposals are picked for one after the other.
+    test_an_embedding_in_half_precision_is_saved_as_it_is = None
+    test_a_batch_that_does_not_fit_is_halved = None
+    test_what_fits_nowhere_is_one_clear_error = None
+    # ultralytics' fused layers hold themselves, so they go with the next collection of garbage.
+    test_a_network_that_is_let_go_is_freed_at_once = None
 
 
 @needs_ultralytics

@@ -80,6 +80,11 @@ class FastSamModel:
         kept = f"conf{self.options.conf:g}:iou{self.options.iou:g}"
         return f"{self._weights_key}:{self.precision}:{kept}"
 
+    def to(self, device: torch.device) -> None:
+        """Compute on another device from now on; see ``PromptableModel``."""
+        self._network.to(device)
+        self.device = device
+
     @torch.inference_mode()
     def encode(
         self, image: NDArray[np.uint8], *, cancelled: Callable[[], bool] | None = None
@@ -116,9 +121,8 @@ class FastSamModel:
         Raises
         ------
         CapabilityError
-            If a prompt holds a mask, or an earlier answer shall be refined.
-        ValueError
-            If the embedding comes from another network, or was made with other options.
+            If a prompt holds a mask, or an earlier answer shall be refined, or if the embedding
+            comes from another network or was made with other options.
         """
         self.capabilities.check(self.name, prompts, refined=previous_logits is not None)
         proposals = self._proposals(embedding)
@@ -140,7 +144,7 @@ class FastSamModel:
 
         Raises
         ------
-        ValueError
+        CapabilityError
             If the embedding comes from another network, or was made with other options.
         """
         proposals = self._proposals(embedding)
@@ -175,9 +179,8 @@ class FastSamModel:
         return predictions, prototypes
 
     def _proposals(self, embedding: Embedding) -> Proposals:
-        if embedding.model_key != self.key:
-            raise ValueError(f"The embedding is of {embedding.model_key}, not of {self.key}.")
-        tensors = {name: one[0].to(self.device) for name, one in embedding.tensors.items()}
+        embedding = embedding.for_model(self)
+        tensors = {name: one[0] for name, one in embedding.tensors.items()}
         return Proposals(
             **tensors,
             letterbox=Letterbox.fit(embedding.image_shape, self.image_size),

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_anysam.errors import CheckpointError, ModelNotFoundError
+from napari_anysam.errors import CheckpointError, ModelNotFoundError, NotEnoughMemoryError
 from napari_anysam.models.catalogue import (
     DEFAULT_MODEL,
     ModelSpec,
@@ -20,7 +20,8 @@ from napari_anysam.models.recognition import architecture_of, unlike_members
 from napari_anysam.models.store import builtin_folder, default_store
 from napari_anysam.networks.device import choose_device, choose_precision
 from napari_anysam.networks.native import without_clashing_triton
-from napari_anysam.networks.protocol import Capabilities, ProposalOptions
+from napari_anysam.networks.out_of_memory import attempt, say_moved
+from napari_anysam.networks.protocol import PROTOCOL_VERSION, Capabilities, ProposalOptions
 from napari_anysam.settings import read_settings
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from napari_anysam.networks.protocol import PromptableModel
 
 __all__ = ["load_model", "load_with_report"]
-
-# Part of every key: raise it when preprocessing or the meaning of embeddings changes.
-_PROTOCOL_VERSION = 1
 
 _SUFFIXES = (".pt", ".pth", ".safetensors", ".ckpt", ".bin")
 
@@ -74,6 +72,9 @@ def load_model(
         If its tensors belong to no network that this package knows.
     CapabilityError
         If there is no such device or precision, or a package is missing that the model needs.
+    NotEnoughMemoryError
+        If it does not fit into memory. A model that does not fit on a graphics card is loaded on
+        the CPU, with a warning.
     """
     return load_with_report(name_or_path, device, precision, variant)
 
@@ -107,11 +108,31 @@ def load_with_report(
     if known is None and said is None:
         said = _remembered(path, architecture)
     name = _name(path, known, said)
-    resolved = choose_precision(precision, chosen, checkpoint.parameters)
-    say(f"Building {name} on {chosen} in {resolved} ...")
-    key = f"{architecture}:{sha256}:{chosen.type}:v{_PROTOCOL_VERSION}"
-    with without_clashing_triton():  # this imports the networks
-        return _build(checkpoint, architecture, known or said, name, key, chosen, resolved)
+    key = f"{architecture}:{sha256}:v{PROTOCOL_VERSION}"
+
+    def build(device: torch.device) -> PromptableModel:
+        resolved = choose_precision(precision, device, checkpoint.parameters)
+        say(f"Building {name} on {device} in {resolved} ...")
+        with without_clashing_triton():  # this imports the networks
+            return _build(checkpoint, architecture, known or said, name, key, device, resolved)
+
+    return _build_where_it_fits(build, name, chosen)
+
+
+def _build_where_it_fits(
+    build: Callable[[torch.device], PromptableModel], name: str, device: torch.device
+) -> PromptableModel:
+    """Build on a device, or on the CPU if the device has no room."""
+    built = attempt(lambda: build(device))
+    if built is None and device.type != "cpu":
+        say_moved(name, device)
+        built = attempt(lambda: build(choose_device("cpu")))
+    if built is None:
+        raise NotEnoughMemoryError(
+            f"There is not enough memory for {name}; close other programs, or choose a smaller "
+            "model."
+        )
+    return built[0]
 
 
 def _silent(_words: str) -> None:

@@ -7,7 +7,7 @@ its official code does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from napari_anysam.errors import CapabilityError, SettingsError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.prompts import Prompt
 
 __all__ = [
+    "PROTOCOL_VERSION",
     "Capabilities",
     "Embedding",
     "Masks",
@@ -29,6 +30,9 @@ __all__ = [
     "ProposalOptions",
     "ProposingModel",
 ]
+
+PROTOCOL_VERSION = 1
+"""Part of every key: raise it when preprocessing or the meaning of embeddings changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ class Embedding:
     Parameters
     ----------
     tensors : mapping of str to tensor
-        The network's own features, batch 1, on its device and in its compute precision.
+        The network's own features, batch 1, in its compute precision.
     image_shape : (H, W)
         Pixels of the image that was encoded; prompts and upscaled logits are in this frame.
     model_key : str
@@ -127,6 +131,23 @@ class Embedding:
     def nbytes(self) -> int:
         """Bytes of all feature tensors."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
+
+    def for_model(self, model: PromptableModel) -> Embedding:
+        """Return the embedding on the device of a model that is about to read it.
+
+        Raises
+        ------
+        CapabilityError
+            If another model made it.
+        """
+        if self.model_key != model.key:
+            raise CapabilityError(
+                f"The embedding was not made by {model.name} as it is loaded now; encode the image "
+                "again."
+            )
+        device = model.device
+        moved = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+        return replace(self, tensors=moved)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,6 +203,13 @@ class PromptableModel(Protocol):
     @property
     def precision(self) -> str:
         """Resolved precision: "fp32", "bf16" or "fp16"."""
+
+    def to(self, device: torch.device) -> None:
+        """Compute on another device from now on, in the same precision.
+
+        Embeddings, memories and logits that were made before still serve: what a call is given
+        follows the network.
+        """
 
     def encode(
         self, image: NDArray[np.uint8], *, cancelled: Callable[[], bool] | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from napari_anysam.errors import CapabilityError
+from napari_anysam.networks import out_of_memory
 from napari_anysam.networks.protocol import ProposingModel
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_anysam.networks.protocol import PromptableModel
+    from napari_anysam.networks.protocol import Masks, PromptableModel
 
 __all__ = ["check_proposes", "segment_everything"]
 
@@ -57,17 +58,22 @@ def segment_everything(
     proposing = check_proposes(model)
     planes = Planes.single(image, channel_axis=channel_axis)
     pixels = resolve_conditioning(planes, contrast).apply(planes.read(0))
-    embedding = proposing.encode(pixels)
+    embedding = out_of_memory.encode(proposing, pixels)
     return _paint(
         (
             mask
             for masks in proposing.everything(embedding)
-            for mask in (proposing.upscale(masks.logits, planes.plane_shape)[:, 0] > 0)
-            .cpu()
-            .numpy()
+            for mask in _drawn(proposing, masks, planes.plane_shape)
         ),
         planes.plane_shape,
     )
+
+
+def _drawn(model: ProposingModel, masks: Masks, plane_shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return masks in pixels of the plane, bool (B, H, W)."""
+    logits = out_of_memory.upscale(model, masks.logits, plane_shape)[:, 0]
+    drawn: NDArray[np.bool_] = (logits > 0).cpu().numpy()
+    return drawn
 
 
 def check_proposes(model: PromptableModel) -> ProposingModel:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_anysam.networks.measuring import measured_encode
+from napari_anysam.networks import out_of_memory
 from napari_anysam.segmentation.candidates import Candidate, Prediction, distinct, rank
 from napari_anysam.segmentation.embeddings import EmbeddingCache
 from napari_anysam.segmentation.prompts import check_prompts
@@ -138,7 +138,7 @@ class PlanePredictor:
         key = (self.model.key, plane.key, region)
         embedding = self.cache.get(key)
         if embedding is None:
-            embedding = measured_encode(self.model, plane.crop(region), cancelled)
+            embedding = out_of_memory.encode(self.model, plane.crop(region), cancelled=cancelled)
             self.cache.put(key, embedding)
         return embedding
 
@@ -150,7 +150,7 @@ class PlanePredictor:
         refined: Candidate | None,
     ) -> list[list[_Scored]]:
         previous = None if refined is None else _logits_in(refined, region)
-        masks = self.model.decode(embedding, prompts, previous_logits=previous)
+        masks = out_of_memory.decode(self.model, embedding, prompts, previous_logits=previous)
         logits = masks.logits.float().cpu().numpy()
         scores = masks.scores.float().cpu().numpy()
         return [
@@ -176,8 +176,8 @@ class PlanePredictor:
         import torch
 
         logits = torch.from_numpy(answer.logits)[None, None]
-        upscaled = self.model.upscale(logits, answer.region.shape)[0, 0].numpy()
-        return Candidate(answer.region, upscaled, answer.score, answer.logits)
+        pixels = out_of_memory.upscale(self.model, logits, answer.region.shape)
+        return Candidate(answer.region, pixels[0, 0].numpy(), answer.score, answer.logits)
 
 
 def segment(

@@ -92,7 +92,8 @@ class Tracker:
         self._region = region
         self._keeps_all = cache is not None
         self._cache = EmbeddingCache(REVISIT_BYTES) if cache is None else cache
-        self._plane_key = plane_key or (lambda index: (id(self), index))
+        identity = object()  # not this tracker: it would hold itself, and the network with it
+        self._plane_key = plane_key or (lambda index: (identity, index))
 
     def run(
         self,

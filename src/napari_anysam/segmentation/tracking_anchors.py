@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_anysam.networks import out_of_memory
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.regions import Region
 from napari_anysam.segmentation.tracking_memories import answers_of, memories_of
@@ -43,7 +44,7 @@ def anchors_in_planes(
     """
     whole = Region.whole(source.shape)
     embedding = source.embedding(plane, whole)
-    tracked = model.anchor(embedding, prompts)
+    tracked = out_of_memory.anchor(model, embedding, prompts)
     memories = memories_of(model, plane, embedding, tracked, whole, anchored=True)
     drawn = [
         answer if prompt.mask is None else mask_answer(prompt.mask)
@@ -79,7 +80,7 @@ def anchors_in_regions(
         region = _region_for(answer, source, model.image_size, regions)
         regions.append(region)
         embedding = source.embedding(plane, region)
-        tracked = model.anchor(embedding, [_seen(answer, prompt, region)])
+        tracked = out_of_memory.anchor(model, embedding, [_seen(answer, prompt, region)])
         memory = memories_of(model, plane, embedding, tracked, region, anchored=True)[0]
         anchors.append(Anchor(memory, answer))
     return anchors
