@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_anysam.segmentation.prompts import Box, Prompt
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "RegionChoice",
     "box_region",
     "click_regions",
+    "mask_in",
     "prompt_extent",
     "refining_region",
     "regions_for",
@@ -132,22 +135,44 @@ def regions_for(
     if choice == "plane":
         return (Region.whole(plane_shape),)
     extent = prompt_extent(prompt)
-    if prompt.box is not None or prompt.mask is not None:
+    if any(kind is not None for kind in (prompt.box, prompt.mask, prompt.lasso)):
         return (box_region(extent, plane_shape, image_size),)
     return click_regions(extent, plane_shape, image_size)
 
 
 def prompt_extent(prompt: Prompt) -> Box:
     """Return the half-open box (y0, x0, y1, x1) around everything that the prompt names."""
-    boxes = [(y - 0.5, x - 0.5, y + 0.5, x + 0.5) for y, x in prompt.points]
+    strokes = [vertex for scribble in prompt.scribbles for vertex in scribble.vertices]
+    places = [*prompt.points, *strokes, *(prompt.lasso or ())]
+    boxes = [(y - 0.5, x - 0.5, y + 0.5, x + 0.5) for y, x in places]
     if prompt.box is not None:
         boxes.append(prompt.box)
     if prompt.mask is not None:
+        top, left = prompt.mask_origin or (0, 0)
         rows, columns = (np.flatnonzero(prompt.mask.any(axis=axis)) for axis in (1, 0))
-        boxes.append((rows[0], columns[0], rows[-1] + 1, columns[-1] + 1))
+        boxes.append((top + rows[0], left + columns[0], top + rows[-1] + 1, left + columns[-1] + 1))
     low = np.min(boxes, axis=0)
     high = np.max(boxes, axis=0)
     return float(low[0]), float(low[1]), float(high[2]), float(high[3])
+
+
+def mask_in(prompt: Prompt, region: Region) -> NDArray[np.bool_]:
+    """Return the mask of a prompt that has one in a region's window, (region.height, region.width).
+
+    Parameters
+    ----------
+    prompt : Prompt
+        In pixels of the plane.
+    region : Region
+        Of the same plane.
+    """
+    mask = np.asarray(prompt.mask)
+    if prompt.mask_origin is None:
+        return mask[region.slices]
+    window = np.zeros(region.shape, bool)
+    source, target = Region(*prompt.mask_origin, *mask.shape).overlap(region)
+    window[target] = mask[source]
+    return window
 
 
 def box_region(extent: Box, plane_shape: tuple[int, int], image_size: int) -> Region:
