@@ -140,3 +140,26 @@ def test_a_windowed_mask_is_seen_from_every_region_as_the_whole_one(row, column,
     seen = mask_in(Prompt(mask=window, mask_origin=(12, 15)), region)
     np.testing.assert_array_equal(seen, mask_in(Prompt(mask=whole), region))
     np.testing.assert_array_equal(seen, whole[region.slices])
+
+
+@given(
+    row=st.floats(0, 2000),
+    column=st.floats(0, 1500),
+    height=st.floats(1, 90),
+    width=st.floats(1, 90),
+)
+def test_small_objects_lie_in_the_regions_they_share_with_their_margin(row, column, height, width):
+    plane = (2100, 1600)
+    box = (row, column, row + height, column + width)
+    (region,) = regions_for(Prompt(box=box), plane, 1024)
+    margin = 0.175 * max(height, width)
+    y0, x0, y1, x1 = row - margin, column - margin, row + height + margin, column + width + margin
+    kept = (max(y0, 0), max(x0, 0), min(y1, plane[0]), min(x1, plane[1]))
+    assert region.contains_box(kept)
+
+
+def test_many_small_objects_share_few_regions_of_a_large_network():
+    places = np.random.default_rng(0).integers(0, 1000, (500, 2))
+    prompts = [Prompt(box=(row, column, row + 20, column + 20)) for row, column in places.tolist()]
+    regions = {regions_for(prompt, (1024, 1024), 1024)[0] for prompt in prompts}
+    assert len(regions) <= 49

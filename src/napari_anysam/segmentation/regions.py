@@ -46,6 +46,9 @@ OTHER_SCALE = 1.6
 GRID_DIVISIONS = 8
 """Regions of one size start at multiples of this part of their side."""
 
+COARSE_DIVISIONS = 2
+"""The same where a network with a large input sees an object that is small in its region."""
+
 
 Window = tuple[slice, slice]
 
@@ -182,7 +185,12 @@ def box_region(extent: Box, plane_shape: tuple[int, int], image_size: int) -> Re
     light = image_size <= LIGHT_IMAGE_SIZE
     if not light and side * image_size / max(plane_shape) >= image_size / SMALLEST_PART:
         return Region.whole(plane_shape)
-    return _snapped(extent, max(MARGIN * side, _smallest_side(image_size)), plane_shape)
+    wanted = max(MARGIN * side, _smallest_side(image_size))
+    # Where a region is far larger than the object, a coarse grid still holds it with its margin,
+    # and all small objects of a plane share few regions: large networks take seconds for each.
+    coarse = not light and MARGIN * side <= (1 - 1 / COARSE_DIVISIONS) * wanted
+    divisions = COARSE_DIVISIONS if coarse else GRID_DIVISIONS
+    return _snapped(extent, wanted, plane_shape, divisions)
 
 
 def refining_region(
@@ -238,14 +246,16 @@ def _smallest_side(image_size: int) -> int:
     return 24 if image_size <= LIGHT_IMAGE_SIZE else image_size // 4
 
 
-def _snapped(extent: Box, side: float, plane_shape: tuple[int, int]) -> Region:
+def _snapped(
+    extent: Box, side: float, plane_shape: tuple[int, int], divisions: int = GRID_DIVISIONS
+) -> Region:
     """Return a square region of at least this side around a box, on the grid, inside the plane.
 
     Sizes grow by quarters of an octave; positions by a part of the side.
     """
     quarter_octaves = math.ceil(4 * math.log2(side))
     whole_side = round(2 ** (quarter_octaves / 4))
-    step = max(1, whole_side // GRID_DIVISIONS)
+    step = max(1, whole_side // divisions)
     height, width = (min(whole_side, length) for length in plane_shape)
     centre_row, centre_column = (extent[0] + extent[2]) / 2, (extent[1] + extent[3]) / 2
     row = _start(centre_row - height / 2, step, plane_shape[0] - height)
