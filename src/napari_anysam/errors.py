@@ -13,6 +13,7 @@ __all__ = [
     "DownloadError",
     "ImageError",
     "ModelNotFoundError",
+    "OptionsError",
     "PromptError",
     "SettingsError",
     "UnknownArchitectureError",
@@ -49,6 +50,10 @@ class CapabilityError(AnySAMError):
 
 class PromptError(AnySAMError, ValueError):
     """A prompt that contradicts itself or lies outside its image."""
+
+
+class OptionsError(AnySAMError, ValueError):
+    """An option of the result that is out of its range."""
 
 
 class ImageError(AnySAMError, ValueError):
