@@ -30,6 +30,8 @@ def test_package_import_brings_in_no_torch_qt_or_napari():
         "segmentation.prompts",
         "segmentation.session",
         "segmentation.labels",
+        "segmentation.derived_prompts",
+        "segmentation.mask_options",
         "images.planes",
         "images.conditioning",
         "models.catalogue",
