@@ -31,6 +31,7 @@ def test_package_import_brings_in_no_torch_qt_or_napari():
         "segmentation.session",
         "segmentation.labels",
         "segmentation.derived_prompts",
+        "segmentation.label_prompts",
         "segmentation.mask_options",
         "images.planes",
         "images.conditioning",

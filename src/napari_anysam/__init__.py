@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_anysam.networks.load import load_model
     from napari_anysam.segmentation.interactive import segment
+    from napari_anysam.segmentation.label_prompts import prompts_from_labels
     from napari_anysam.segmentation.mask_options import MaskOptions
     from napari_anysam.segmentation.prompts import Prompt, Scribble
     from napari_anysam.segmentation.tracking import propagate
@@ -22,6 +23,7 @@ __all__ = [
     "Scribble",
     "__version__",
     "load_model",
+    "prompts_from_labels",
     "propagate",
     "segment",
 ]
@@ -33,6 +35,7 @@ _HOMES = {
     "Prompt": "napari_anysam.segmentation.prompts",
     "Scribble": "napari_anysam.segmentation.prompts",
     "load_model": "napari_anysam.networks.load",
+    "prompts_from_labels": "napari_anysam.segmentation.label_prompts",
     "propagate": "napari_anysam.segmentation.tracking",
     "segment": "napari_anysam.segmentation.interactive",
 }
