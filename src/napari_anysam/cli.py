@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam import __version__
+from napari_anysam.cli_masks import add_mask_options, mask_options
 from napari_anysam.cli_models import add_models
 from napari_anysam.errors import AnySAMError, PromptError
 
@@ -102,8 +103,23 @@ def _add_segment(commands: Any) -> None:
         description="Segment the prompted objects of one image.",
     )
     parser.add_argument("image", metavar="IMAGE", type=Path, help="TIFF, PNG, JPEG or Zarr")
+    source = parser.add_mutually_exclusive_group(required=True)
+    _add_prompts(source)
+    source.add_argument(
+        "--from-labels",
+        metavar="LABELS",
+        type=Path,
+        help="label image whose objects become prompts, their ids kept",
+    )
+    parser.add_argument(
+        "--as",
+        dest="label_kind",
+        choices=("box", "mask", "points"),
+        help="what the objects of --from-labels become (default: box)",
+    )
     _add_common(parser, "label image: .tif, .png or .zarr")
-    parser.set_defaults(run=_segment)
+    add_mask_options(parser)
+    parser.set_defaults(run=_segment, usage_error=parser.error)
 
 
 def _add_propagate(commands: Any) -> None:
@@ -113,6 +129,7 @@ def _add_propagate(commands: Any) -> None:
         description="Follow the prompted objects through a z-stack or a time series.",
     )
     parser.add_argument("image", metavar="STACK", type=Path, help="TIFF or Zarr")
+    _add_prompts(parser, required=True)
     _add_common(parser, "label stack, in the order of the image's axes: .tif or .zarr")
     parser.add_argument(
         "--axis", type=int, help="axis to follow objects along (default: 0, or 1 after channels)"
@@ -125,14 +142,17 @@ def _add_propagate(commands: Any) -> None:
     parser.set_defaults(run=_propagate)
 
 
-def _add_common(parser: argparse.ArgumentParser, output_help: str) -> None:
+def _add_prompts(parser: Any, **settings: bool) -> None:
     parser.add_argument(
         "--prompts",
         metavar="FILE",
         type=Path,
-        required=True,
         help="JSON, or the CSV of a napari Points layer",
+        **settings,
     )
+
+
+def _add_common(parser: argparse.ArgumentParser, output_help: str) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help=output_help)
     parser.add_argument(
         "--model",
@@ -171,12 +191,14 @@ def _segment(options: argparse.Namespace) -> None:
     from napari_anysam.images.files import read_image
     from napari_anysam.images.label_files import check_output, write_labels
     from napari_anysam.images.planes import Planes
-    from napari_anysam.segmentation.prompt_files import read_prompts
     from napari_anysam.segmentation.prompts import check_prompts
 
+    if options.label_kind is not None and options.from_labels is None:
+        options.usage_error("--as goes with --from-labels; leave it out, or give labels.")
     check_output(options.output, ndim=2)
     _refuse_overwriting_input(options)
-    prompts = read_prompts(options.prompts)
+    shaping = mask_options(options)
+    prompts = _prompts_for_image(options)
     image = read_image(options.image, options.level)
     channel_axis = options.channel_axis
     if channel_axis is None and image.array.ndim == 3:
@@ -194,10 +216,25 @@ def _segment(options: argparse.Namespace) -> None:
         region=options.region,
         contrast=options.contrast or "auto",
         channel_axis=channel_axis,
+        options=shaping,
     )
     write_labels(options.output, labels)
     _warn_of_missing(prompts, set(labels.ravel().tolist()))
     sys.stdout.write(f"{options.output}\n")
+
+
+def _prompts_for_image(options: argparse.Namespace) -> list[Prompt]:
+    if options.from_labels is None:
+        from napari_anysam.segmentation.prompt_files import read_prompts
+
+        return read_prompts(options.prompts)
+    from napari_anysam.images.files import read_image
+    from napari_anysam.segmentation.label_prompts import prompts_from_labels
+
+    labels = read_image(options.from_labels).array
+    if labels.ndim != 2:
+        raise PromptError(f"{options.from_labels} is no 2D label image; give one of the image.")
+    return prompts_from_labels(labels, options.label_kind or "box")
 
 
 def _propagate(options: argparse.Namespace) -> None:
@@ -318,8 +355,8 @@ def _label_dtype(prompts: Sequence[Prompt]) -> type[np.unsignedinteger[Any]]:
 def _refuse_overwriting_input(options: argparse.Namespace) -> None:
     from napari_anysam.images.label_files import LabelFileError
 
-    output = options.output.resolve()
-    if output in (options.image.resolve(), options.prompts.resolve()):
+    inputs = [options.image, options.prompts, getattr(options, "from_labels", None)]
+    if options.output.resolve() in [path.resolve() for path in inputs if path is not None]:
         raise LabelFileError(f"{options.output} is also an input; choose another name for OUT.")
 
 
