@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam import __version__
+from napari_anysam.cli_masks import add_mask_options, mask_options
 from napari_anysam.cli_models import add_models
 from napari_anysam.errors import AnySAMError, PromptError
 
@@ -106,13 +107,26 @@ def _add_segment(commands: Any) -> None:
     objects = parser.add_mutually_exclusive_group(required=True)
     _add_prompts(objects)
     objects.add_argument(
+        "--from-labels",
+        metavar="LABELS",
+        type=Path,
+        help="label image whose objects become prompts, their ids kept",
+    )
+    objects.add_argument(
         "--everything",
         action="store_true",
         help="every object that the model proposes (fastsam-s, fastsam-x)",
     )
+    parser.add_argument(
+        "--as",
+        dest="label_kind",
+        choices=("box", "mask", "points"),
+        help="what the objects of --from-labels become (default: box)",
+    )
     _add_common(parser, "label image: .tif, .png or .zarr")
+    add_mask_options(parser)
     _add_proposals(parser)
-    parser.set_defaults(run=_segment)
+    parser.set_defaults(run=_segment, usage_error=parser.error)
 
 
 def _add_propagate(commands: Any) -> None:
@@ -193,12 +207,17 @@ def _segment(options: argparse.Namespace) -> None:
     from napari_anysam.images.label_files import check_output, write_labels
     from napari_anysam.images.planes import Planes
     from napari_anysam.segmentation.everything import check_proposes
-    from napari_anysam.segmentation.prompt_files import read_prompts
+    from napari_anysam.segmentation.mask_options import MaskOptions
     from napari_anysam.segmentation.prompts import check_prompts
 
+    if options.label_kind is not None and options.from_labels is None:
+        options.usage_error("--as goes with --from-labels; leave it out, or give labels.")
     check_output(options.output, ndim=2)
     _refuse_overwriting_input(options)
-    prompts = [] if options.everything else read_prompts(options.prompts)
+    shaping = mask_options(options)
+    if options.everything and shaping != MaskOptions():
+        options.usage_error("Masks are shaped for prompts; leave those options out.")
+    prompts = [] if options.everything else _prompts_for_image(options)
     image = read_image(options.image, options.level)
     channel_axis = options.channel_axis
     if channel_axis is None and image.array.ndim == 3:
@@ -219,10 +238,24 @@ def _segment(options: argparse.Namespace) -> None:
     if options.everything:
         labels = segment_everything(image.array, model, **pixels)
     else:
-        labels = segment(image.array, prompts, model, options.region, **pixels)
+        labels = segment(image.array, prompts, model, options.region, options=shaping, **pixels)
     write_labels(options.output, labels)
     _warn_of_missing(prompts, set(labels.ravel().tolist()))
     sys.stdout.write(f"{options.output}\n")
+
+
+def _prompts_for_image(options: argparse.Namespace) -> list[Prompt]:
+    if options.from_labels is None:
+        from napari_anysam.segmentation.prompt_files import read_prompts
+
+        return read_prompts(options.prompts)
+    from napari_anysam.images.files import read_image
+    from napari_anysam.segmentation.label_prompts import prompts_from_labels
+
+    labels = read_image(options.from_labels).array
+    if labels.ndim != 2:
+        raise PromptError(f"{options.from_labels} is no 2D label image; give one of the image.")
+    return prompts_from_labels(labels, options.label_kind or "box")
 
 
 def _propagate(options: argparse.Namespace) -> None:
@@ -356,9 +389,8 @@ def _label_dtype(prompts: Sequence[Prompt]) -> type[np.unsignedinteger[Any]]:
 def _refuse_overwriting_input(options: argparse.Namespace) -> None:
     from napari_anysam.images.label_files import LabelFileError
 
-    output = options.output.resolve()
-    inputs = [path for path in (options.image, options.prompts) if path is not None]
-    if output in [path.resolve() for path in inputs]:
+    inputs = [options.image, options.prompts, getattr(options, "from_labels", None)]
+    if options.output.resolve() in [path.resolve() for path in inputs if path is not None]:
         raise LabelFileError(f"{options.output} is also an input; choose another name for OUT.")
 
 

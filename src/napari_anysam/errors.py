@@ -16,6 +16,7 @@ __all__ = [
     "ImageError",
     "ModelNotFoundError",
     "NotEnoughMemoryError",
+    "OptionsError",
     "PromptError",
     "SettingsError",
     "UnknownArchitectureError",
@@ -56,6 +57,10 @@ class CapabilityError(AnySAMError):
 
 class PromptError(AnySAMError, ValueError):
     """A prompt that contradicts itself or lies outside its image."""
+
+
+class OptionsError(AnySAMError, ValueError):
+    """An option of the result that is out of its range."""
 
 
 class ImageError(AnySAMError, ValueError):

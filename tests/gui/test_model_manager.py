@@ -3,9 +3,18 @@ from dataclasses import replace
 
 import pytest
 from nano_files import write_nano
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox, QPushButton, QRadioButton
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QEnterEvent
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QLineEdit,
+    QMessageBox,
+    QPushButton,
+    QRadioButton,
+)
 
+from fake_driver import install_nvidia_smi
 from loopback import Serving, serve
 from napari_anysam._napari import model_rows
 from napari_anysam._napari.active_model import active_model
@@ -14,6 +23,7 @@ from napari_anysam._napari.model_manager import ModelManagerWidget
 from napari_anysam._napari.model_rows import COLUMNS
 from napari_anysam.models.catalogue import catalogue, find_model
 from napari_anysam.models.download import downloaded_bytes
+from napari_anysam.models.measurements import Measurement, default_measurements
 from napari_anysam.models.store import default_store
 
 pytestmark = pytest.mark.gui
@@ -29,6 +39,7 @@ def files(tmp_path_factory):
 def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("ANYSAM_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("ANYSAM_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("ANYSAM_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -189,6 +200,26 @@ class TestSorting:
         qtbot.keyClicks(manager.filter, "micro-sam histo")
         press_header(qtbot, manager, "Size")
         assert shown(manager) == [f"PathoSAM ViT-{size}" for size in "BLH"]
+
+
+class TestWhatIsSaid:
+    def test_a_graphics_card_that_lies_idle_is_named(
+        self, qtbot, manager, active, files, tmp_path, monkeypatch
+    ):
+        assert not manager.hint.isVisible()
+        install_nvidia_smi(monkeypatch, tmp_path / "driver", answer="NVIDIA RTX A2000")
+        active.request(files[1])
+        qtbot.waitUntil(lambda: not active.busy, timeout=60_000)
+        qtbot.waitUntil(manager.hint.isVisible)
+        assert "NVIDIA RTX A2000" in manager.hint.text()
+
+    def test_what_was_measured_is_shown_when_the_mouse_comes_back(self, qtbot, manager):
+        default_measurements().record(
+            Measurement("sam-vit-b", "cpu", "bf16", 4.5, 1_230_000_000, 2, "2026-01-01")
+        )
+        QApplication.sendEvent(manager, QEnterEvent(QPointF(3, 3), QPointF(3, 3), QPointF(3, 3)))
+        qtbot.waitUntil(lambda: cell(manager, "SAM ViT-B", "Speed") == "4.5 s")
+        assert cell(manager, "SAM ViT-B", "Memory") == "1.2 GB"
 
 
 class TestActivating:

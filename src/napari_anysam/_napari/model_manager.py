@@ -41,7 +41,7 @@ from napari_anysam.models.store import default_store
 from napari_anysam.networks.device import DEVICES, PRECISIONS, available_devices
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QHideEvent, QShowEvent
+    from qtpy.QtGui import QEnterEvent, QHideEvent, QShowEvent
 
     from napari_anysam.models.catalogue import ModelSpec
     from napari_anysam.networks.protocol import PromptableModel
@@ -100,6 +100,11 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._active.ensure()
         self._refresh()
 
+    def enterEvent(self, event: QEnterEvent) -> None:  # noqa: N802 - Qt's name
+        """Catch up with the disk and with what was measured when the user turns to the dock."""
+        super().enterEvent(event)
+        self._refresh()
+
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802 - Qt's name
         """Let go of the active model: a closed dock is hidden before it goes."""
         for signal, slot in (
@@ -113,6 +118,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def _make_widgets(self) -> None:
         self.state = _paragraph()
+        self.hint = _paragraph()
         self.chooser_button = QPushButton("Help me choose")
         self.chooser_button.setToolTip("Say what you segment, and see which models suit it.")
         self.chooser_button.setCheckable(True)
@@ -161,6 +167,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         form.addRow("Precision", self.precision)
         layout = QVBoxLayout(self)
         layout.addWidget(self.state)
+        layout.addWidget(self.hint)
         layout.addWidget(self.progress)
         layout.addWidget(self.error)
         layout.addWidget(self.question)
@@ -219,6 +226,8 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.error.setVisible(bool(self._error))
         self.progress.setVisible(self._active.busy)
         self.state.setText(words or _state(self._active.model))
+        self.hint.setText(self._active.hint)
+        self.hint.setVisible(bool(self._active.hint))
 
     def _render_devices(self) -> None:
         """Grey what this computer lacks; torch, which knows, is imported once a model is there."""
