@@ -207,7 +207,7 @@ class TestWhatIsSaid:
         self, qtbot, manager, active, files, tmp_path, monkeypatch
     ):
         assert not manager.hint.isVisible()
-        install_nvidia_smi(monkeypatch, tmp_path / "driver", answer="NVIDIA RTX A2000")
+        install_nvidia_smi(monkeypatch, tmp_path, answer="NVIDIA RTX A2000")
         active.request(files[1])
         qtbot.waitUntil(lambda: not active.busy, timeout=60_000)
         qtbot.waitUntil(manager.hint.isVisible)
