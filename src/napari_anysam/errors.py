@@ -12,6 +12,7 @@ __all__ = [
     "CheckpointError",
     "DownloadError",
     "ImageError",
+    "LabelFileError",
     "ModelNotFoundError",
     "PromptError",
     "SettingsError",
@@ -53,6 +54,10 @@ class PromptError(AnySAMError, ValueError):
 
 class ImageError(AnySAMError, ValueError):
     """An image that cannot be segmented: empty, of an unknown layout, or not readable."""
+
+
+class LabelFileError(AnySAMError, OSError):
+    """A label file that cannot be written where or as it was asked for."""
 
 
 class Cancelled(AnySAMError):  # noqa: N818 - an outcome that was asked for, not a fault
