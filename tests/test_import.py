@@ -32,6 +32,7 @@ def test_package_import_brings_in_no_torch_qt_or_napari():
         "segmentation.labels",
         "images.planes",
         "images.conditioning",
+        "export.formats",
         "models.catalogue",
         "cli",
     ],
@@ -57,7 +58,7 @@ def test_only_the_networks_know_what_networks_are_made_of():
 
 
 def test_public_names_are_listed_and_reachable():
-    for name in ("Prompt", "load_model", "propagate", "segment", "__version__"):
+    for name in ("Prompt", "export_labels", "load_model", "propagate", "segment", "__version__"):
         assert name in dir(napari_anysam)
         assert getattr(napari_anysam, name)
 

@@ -10,17 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_anysam.export.formats import export_labels
     from napari_anysam.networks.load import load_model
     from napari_anysam.segmentation.interactive import segment
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.tracking import propagate
 
-__all__ = ["Prompt", "__version__", "load_model", "propagate", "segment"]
+__all__ = ["Prompt", "__version__", "export_labels", "load_model", "propagate", "segment"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Prompt": "napari_anysam.segmentation.prompts",
+    "export_labels": "napari_anysam.export.formats",
     "load_model": "napari_anysam.networks.load",
     "propagate": "napari_anysam.segmentation.tracking",
     "segment": "napari_anysam.segmentation.interactive",

@@ -1,0 +1,88 @@
+"""Outlines of masks as polygons along the edges of pixels, which lose nothing.
+
+A polygon of COCO or YOLO has no holes. Here a hole, or another part, is joined to its outline by
+a seam that goes there and back along edges of pixels. A seam has no area, and no centre of a pixel
+lies on it, so whoever fills the polygon by the even-odd rule (as pycocotools, Pillow and OpenCV
+do), or by its winding, gets the mask with its holes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["part_outlines", "whole_outline"]
+
+
+def part_outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Return one polygon per part; pixels that touch at corners only are different parts.
+
+    Parameters
+    ----------
+    mask : bool array (H, W)
+        At least one pixel.
+
+    Returns
+    -------
+    list of integer array (N, 2)
+        Corners (x, y) in pixel edges: pixel (row, column) covers column to column + 1, row to
+        row + 1. The last corner is not the first one again.
+    """
+    from scipy import ndimage
+
+    parts, _ = ndimage.label(mask)
+    return [
+        _join(_rings(parts[box] == number)) + np.array([box[1].start, box[0].start])
+        for number, box in enumerate(ndimage.find_objects(parts), start=1)
+    ]
+
+
+def whole_outline(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return one polygon for all parts, in the coordinates of ``part_outlines``."""
+    return _join(_rings(mask))
+
+
+def _rings(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Trace outlines and holes as closed rings of pixel corners, the largest first."""
+    from skimage.measure import find_contours
+
+    contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5, fully_connected="low")
+    rings = [_corners(contour[:, ::-1] - 0.5) for contour in contours]
+    return sorted(rings, key=lambda ring: -np.ptp(ring, axis=0).prod())
+
+
+def _corners(middles: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Find the corners between the middles of pixel edges that a contour at 0.5 runs through.
+
+    A middle has one whole coordinate, that of its edge. Where two neighbours share a coordinate's
+    edge, or one of them lies on it, that is the corner's; else it lies half-way between them.
+    """
+    here, after = middles[:-1], middles[1:]
+    corners = np.where(here % 1 == 0, here, np.where(after % 1 == 0, after, (here + after) / 2))
+    steps = corners - np.roll(corners, 1, axis=0)
+    next_steps = np.roll(steps, -1, axis=0)
+    turns = steps[:, 0] * next_steps[:, 1] != steps[:, 1] * next_steps[:, 0]
+    turning: NDArray[np.int64] = corners[turns].astype(np.int64)
+    return turning
+
+
+def _join(rings: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Make one ring of several, each joined by a seam from its nearest corner."""
+    from scipy.spatial import cKDTree
+
+    joined = rings[0]
+    for ring in rings[1:]:
+        distances, nearest = cKDTree(joined).query(ring)
+        start = int(distances.argmin())
+        at = int(nearest[start])
+        elbow = np.array([[ring[start, 0], joined[at, 1]]])
+        round_trip = np.concatenate([ring[start:], ring[: start + 1]])
+        joined = np.concatenate([joined[: at + 1], elbow, round_trip, elbow, joined[at:]])
+    moves: NDArray[np.bool_] = (joined != np.roll(joined, 1, axis=0)).any(axis=1)
+    return joined[moves]

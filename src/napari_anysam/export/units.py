@@ -1,0 +1,72 @@
+"""Units of axes, under the names that OME-Zarr and OME-TIFF have for them.
+
+OME-Zarr: "axes" metadata of NGFF 0.4 and 0.5, names of UDUNITS-2. OME-TIFF: ``UnitsLength`` and
+``UnitsTime`` of the OME schema 2016-06.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_anysam.errors import LabelFileError
+
+__all__ = ["Unit", "find_unit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of length or time.
+
+    Parameters
+    ----------
+    name : str
+        As OME-Zarr spells it.
+    symbol : str
+        As OME-TIFF spells it.
+    aliases : tuple of str
+        Other spellings that are understood.
+    """
+
+    name: str
+    symbol: str
+    aliases: tuple[str, ...] = ()
+
+
+_LENGTHS = (
+    Unit("angstrom", "Å"),
+    Unit("nanometer", "nm", ("nanometre",)),
+    Unit("micrometer", "µm", ("um", "\u03bcm", "micron", "micrometre")),
+    Unit("millimeter", "mm", ("millimetre",)),
+    Unit("centimeter", "cm", ("centimetre",)),
+    Unit("meter", "m", ("metre",)),
+)
+_TIMES = (
+    Unit("millisecond", "ms"),
+    Unit("second", "s", ("sec",)),
+    Unit("minute", "min"),
+    Unit("hour", "h"),
+    Unit("day", "d"),
+)
+
+
+def find_unit(name: str, axis: str) -> Unit:
+    """Find a unit by any of its spellings.
+
+    Parameters
+    ----------
+    name : str
+        Such as "micrometer", "um" or "s".
+    axis : str
+        "T" for a unit of time, any other letter for one of length.
+
+    Raises
+    ------
+    LabelFileError
+        If it is no such unit.
+    """
+    known = _TIMES if axis == "T" else _LENGTHS
+    for unit in known:
+        if name in (unit.name, unit.symbol, *unit.aliases, f"{unit.name}s"):
+            return unit
+    names = ", ".join(unit.name for unit in known)
+    raise LabelFileError(f"{name!r} is no unit of axis {axis}; use one of {names}.")
