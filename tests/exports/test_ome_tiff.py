@@ -12,6 +12,7 @@ from label_scenes import as_dask, plane, stack
 from napari_anysam import export_labels
 from napari_anysam.errors import LabelFileError
 from napari_anysam.export import ome_tiff
+from napari_anysam.images import label_encoding
 
 OME = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
 
@@ -75,6 +76,15 @@ def test_time_steps_have_units_of_time(tmp_path):
 def test_a_size_without_unit_does_not_become_micrometers(tmp_path):
     path = export_labels(plane(), tmp_path / "a.tif", scale=(2, 2))
     assert pixels_element(path)["PhysicalSizeXUnit"] == "pixel"
+
+
+def test_what_classic_tiff_cannot_address_is_a_bigtiff(tmp_path, monkeypatch):
+    for limit, big in ((10**6, False), (100, True)):
+        monkeypatch.setattr(label_encoding, "BIG_TIFF_BYTES", limit)
+        path = export_labels(plane(), tmp_path / f"{limit}.tif")
+        with tifffile.TiffFile(path) as file:
+            assert file.is_bigtiff == big
+            np.testing.assert_array_equal(file.asarray(), plane())
 
 
 def test_large_planes_are_written_in_tiles(tmp_path, monkeypatch):

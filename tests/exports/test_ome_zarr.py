@@ -217,3 +217,21 @@ def test_ome_zarr_reads_it_as_labels_of_the_image(tmp_path, version):
     (node,) = [one for one in nodes if one.load(Label)]
     np.testing.assert_array_equal(node.data[0].compute(), stack())
     assert set(node.metadata["color"]) == set(IDS)
+
+
+def test_labels_do_not_join_an_image_of_another_version(tmp_path):
+    image = make_image(tmp_path / "image.zarr", "0.6")
+    with pytest.raises(LabelFileError, match=r"version 0\.6"):
+        export_labels(stack(), image / "labels" / "nuclei")
+    assert not (image / "labels").exists()
+
+
+def test_a_rare_unit_of_an_image_is_left_out(tmp_path):
+    image = make_image(tmp_path / "image.zarr", "0.5")
+    group = zarr.open_group(image)
+    attributes = group.attrs["ome"]
+    attributes["multiscales"][0]["axes"][1]["unit"] = "parsec"
+    group.attrs["ome"] = attributes
+    path = export_labels(stack(), image / "labels" / "nuclei")
+    axes = metadata(path)["multiscales"][0]["axes"]
+    assert [axis.get("unit") for axis in axes] == [None, "micrometer", "micrometer"]

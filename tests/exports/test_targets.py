@@ -225,3 +225,10 @@ def test_five_dimensions_keep_their_order(tmp_path):
     assert tifffile.TiffFile(path).series[0].axes == "TCZYX"
     folder = export_labels(labels, tmp_path / "set", format="yolo")
     assert names(folder / "labels")[-1] == "set_t0001_c0002_z0003.txt"
+
+
+def test_the_largest_level_of_multiscale_labels_and_images_is_exported(tmp_path):
+    image = np.arange(LABELS.size).reshape(LABELS.shape)
+    export_labels([LABELS, LABELS[::2, ::2]], tmp_path / "a.csv", image=[image, image[::2, ::2]])
+    export_labels(LABELS, tmp_path / "b.csv", image=image)
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()

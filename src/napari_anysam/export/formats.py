@@ -83,7 +83,7 @@ def export_labels(
     format: str | None = None,
     axes: str | None = None,
     scale: Sequence[float] | None = None,
-    units: str | Sequence[str] | None = None,
+    units: str | Sequence[str | None] | None = None,
     image: Any = None,
     channel_axis: int | None = None,
     contrast: Contrast = "auto",
@@ -101,8 +101,9 @@ def export_labels(
     Parameters
     ----------
     labels : integer or bool array
-        2D to 5D, rows and columns last; 0 is background. dask and zarr are read block by block,
-        other formats than OME-Zarr and OME-TIFF plane by plane.
+        2D to 5D, rows and columns last; 0 is background. dask and zarr are read block by block
+        for OME-Zarr and OME-TIFF, plane by plane for the others; of multiscale labels the largest
+        level is taken.
     path : path
         Target. Its folder exists. ``IMAGE.zarr/labels/NAME`` adds the labels to an OME-Zarr image.
     format : str

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_anysam.errors import LabelFileError
-from napari_anysam.images.planes import Planes
+from napari_anysam.images.planes import Planes, first_level
 
 if TYPE_CHECKING:
     from napari_anysam.export.label_image import LabelImage
@@ -94,6 +96,8 @@ def image_planes(image: Any, labels: LabelImage, channel_axis: int | None) -> Pl
     ImageError
         If it is no image.
     """
+    image = first_level(image)
+    image = image if hasattr(image, "ndim") else np.asarray(image)
     ndim = len(labels.shape)
     if ndim == 2:
         planes = Planes.single(image, channel_axis)

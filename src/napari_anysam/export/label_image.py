@@ -11,9 +11,10 @@ import numpy as np
 
 from napari_anysam.errors import LabelFileError
 from napari_anysam.export.units import find_unit
+from napari_anysam.images.planes import first_level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,14 +46,16 @@ class LabelImage:
     ----------
     array : array-like
         Integers or bool with ``shape``, ``dtype`` and ``__getitem__`` (numpy, memory map, dask,
-        zarr); 0 is background. Anything else is brought to numpy.
+        zarr), or the levels of a multiscale array, of which the largest is used; 0 is background.
+        Anything else is brought to numpy.
     axes : str
         Different letters of "TCZYX" that end with "YX"; by default the last ones of "TZYX", in
         five dimensions "TCZYX".
     scale : sequence of float
         Size of a pixel along every axis, or along rows and columns only.
-    units : str or sequence of str
-        Unit of every axis, or one for all axes of space ("micrometer", "um", "nm" ...).
+    units : str or sequence of str or None
+        Unit of every axis, None where it has none, or one for all axes of space ("micrometer",
+        "um", "nm" ...).
 
     Raises
     ------
@@ -65,8 +68,9 @@ class LabelImage:
         array: Any,
         axes: str | None = None,
         scale: Sequence[float] | None = None,
-        units: str | Sequence[str] | None = None,
+        units: str | Sequence[str | None] | None = None,
     ) -> None:
+        array = first_level(array)
         self.array = array if hasattr(array, "dtype") else np.asarray(array)
         self.shape = tuple(int(size) for size in self.array.shape)
         ndim = len(self.shape)
@@ -97,23 +101,6 @@ class LabelImage:
                 )
             found = np.union1d(found, values.astype(np.int64))
         return found[found > 0]
-
-    def with_scale(
-        self, scale: Sequence[float], units: Mapping[str, str | None] | None = None
-    ) -> LabelImage:
-        """Return the same labels with pixel sizes, and units by axis; unknown units are left out.
-
-        Parameters
-        ----------
-        scale : sequence of float
-            One per axis.
-        units : mapping of str to str
-            Unit by the axis's letter.
-        """
-        copy = LabelImage(self.array, self.axes, scale)
-        found = (_unit_or_none((units or {}).get(axis), axis) for axis in self.axes)
-        copy.units = tuple(found)
-        return copy
 
     @property
     def plane_count(self) -> int:
@@ -173,15 +160,6 @@ class LabelImage:
         return max(1, min(depth, _SLAB_BYTES // (height * width * self.array.dtype.itemsize)))
 
 
-def _unit_or_none(name: str | None, axis: str) -> Unit | None:
-    if name is None or axis == "C":
-        return None
-    try:
-        return find_unit(name, axis)
-    except LabelFileError:
-        return None  # a rare unit of another program's file
-
-
 def _check_axes(axes: str | None, ndim: int) -> str:
     if axes is None and ndim <= len(_AXES):
         axes = "TZYX"[-ndim:] if ndim < 5 else _AXES
@@ -208,17 +186,16 @@ def _check_scale(scale: Sequence[float] | None, axes: str) -> tuple[float, ...] 
     return sizes
 
 
-def _check_units(units: str | Sequence[str] | None, axes: str) -> tuple[Unit | None, ...]:
+def _check_units(units: str | Sequence[str | None] | None, axes: str) -> tuple[Unit | None, ...]:
     if units is None:
         return (None,) * len(axes)
-    if isinstance(units, str) or len(units) == 1:
-        name = units if isinstance(units, str) else units[0]
-        return tuple(find_unit(name, axis) if axis in "ZYX" else None for axis in axes)
+    if isinstance(units, str):
+        return tuple(find_unit(units, axis) if axis in "ZYX" else None for axis in axes)
     if len(units) != len(axes):
         raise LabelFileError(
             f"There are {len(units)} units for axes {axes}; give one for each, or one for space."
         )
     return tuple(
-        find_unit(name, axis) if axis != "C" else None
+        find_unit(name, axis) if name is not None and axis != "C" else None
         for name, axis in zip(units, axes, strict=True)
     )

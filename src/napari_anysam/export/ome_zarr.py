@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anysam.errors import LabelFileError
 from napari_anysam.export.colours import colour_of
+from napari_anysam.export.label_image import LabelImage
+from napari_anysam.export.units import known_units
 from napari_anysam.images.label_encoding import smallest_dtype
+from napari_anysam.images.pixel_sizes import ome_zarr_sizes
 from napari_anysam.images.safe_writing import disk_errors, replace_folder
 
 if TYPE_CHECKING:
@@ -21,10 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_anysam.export.job import ExportJob
-    from napari_anysam.export.label_image import LabelImage
 
 __all__ = ["image_around", "is_label_group", "write", "write_into_image"]
 
+VERSIONS = ("0.4", "0.5")
 CHUNK = 512
 _BLOCK = 2048
 _TYPES = {"T": "time", "C": "channel"}
@@ -61,14 +64,21 @@ def write_into_image(job: ExportJob, target: Path) -> None:
     Raises
     ------
     LabelFileError
-        If the labels have not the image's shape along an axis, or the disk refuses.
+        If the image's version is another one, the labels have not its shape along an axis, or the
+        disk refuses.
     """
     image = target.parent.parent
     attributes = _attributes(image)
-    if attributes is None:
+    if attributes is None or not attributes.get("multiscales"):
         raise LabelFileError(f"{image} is no OME-Zarr image; choose another name.")
-    version = str(attributes.get("version", "0.4"))
-    job = replace(job, labels=_like_image(job.labels, image, attributes["multiscales"][0]))
+    multiscale = attributes["multiscales"][0]
+    version = str(attributes.get("version", multiscale.get("version", "0.4")))
+    if version not in VERSIONS:
+        raise LabelFileError(
+            f"{image.name} is an OME-Zarr image of version {version}, and labels can join versions "
+            f"{' and '.join(VERSIONS)}; export them on their own."
+        )
+    job = replace(job, labels=_like_image(job.labels, image, multiscale))
     with disk_errors(target):
         _ensure_labels_group(target.parent, version)
     replace_folder(target, lambda path: _write_group(job, path, version, inside_image=True))
@@ -179,13 +189,13 @@ def _like_image(labels: LabelImage, image: Path, multiscale: dict[str, Any]) -> 
             )
     if labels.scale is not None:
         return labels
-    transforms = dataset.get("coordinateTransformations", ())
-    scale = next((one["scale"] for one in transforms if one["type"] == "scale"), None)
+    scale, units = ome_zarr_sizes(multiscale, 0)
     if scale is None:
         return labels
-    steps = dict(zip(names, scale, strict=True))
-    units = {axis["name"][:1].upper(): axis.get("unit") for axis in multiscale["axes"]}
-    return labels.with_scale([steps[axis] for axis in labels.axes], units)
+    kept = [names.index(axis) for axis in labels.axes]
+    steps = [scale[place] for place in kept]
+    spelled = known_units([units[place] for place in kept], labels.axes)
+    return LabelImage(labels.array, labels.axes, steps, spelled)
 
 
 def _ensure_labels_group(path: Path, version: str) -> None:

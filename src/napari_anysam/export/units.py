@@ -7,10 +7,14 @@ OME-Zarr: "axes" metadata of NGFF 0.4 and 0.5, names of UDUNITS-2. OME-TIFF: ``U
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_anysam.errors import LabelFileError
 
-__all__ = ["Unit", "find_unit"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Unit", "find_unit", "known_units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +74,19 @@ def find_unit(name: str, axis: str) -> Unit:
             return unit
     names = ", ".join(unit.name for unit in known)
     raise LabelFileError(f"{name!r} is no unit of axis {axis}; use one of {names}.")
+
+
+def known_units(names: Sequence[str | None], axes: str) -> tuple[str | None, ...]:
+    """Take the units of a file, one per axis; None for rare ones, which no export needs."""
+    return tuple(
+        name if name is not None and axis != "C" and _is_unit(name, axis) else None
+        for name, axis in zip(names, axes, strict=True)
+    )
+
+
+def _is_unit(name: str, axis: str) -> bool:
+    try:
+        find_unit(name, axis)
+    except LabelFileError:
+        return False
+    return True
