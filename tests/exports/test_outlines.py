@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -53,6 +55,14 @@ def test_every_step_runs_along_an_edge_of_pixels_and_turns_or_is_a_seam(mask):
     for polygon in [*part_outlines(mask), whole_outline(mask)]:
         steps = np.diff(polygon, axis=0, append=polygon[:1])
         assert ((steps == 0).sum(axis=1) == 1).all()
+
+
+def test_thousands_of_parts_and_holes_take_seconds():
+    mask = np.random.default_rng(0).random((300, 300)) < 0.6
+    started = time.perf_counter()
+    polygon = whole_outline(mask)
+    assert time.perf_counter() - started < 10
+    np.testing.assert_array_equal(decoded([polygon], mask.shape), mask)
 
 
 def test_one_pixel_is_a_square_of_area_one():

@@ -186,3 +186,13 @@ def test_an_image_that_does_not_fit_is_refused(tmp_path, image, channel_axis, me
 def test_an_image_with_unnamed_channels_is_refused(tmp_path):
     with pytest.raises(LabelFileError, match="name it"):
         export_labels(stack(), tmp_path / "a.csv", image=np.zeros((2, 5, 40, 50)))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.float16])
+def test_images_of_few_bits_are_measured_exactly(tmp_path, dtype):
+    image = (np.random.default_rng(0).random(plane().shape) * 3000).astype(dtype)
+    path = export_labels(plane(), tmp_path / "a.csv", image=image)
+    row = rows_of(path)[0]
+    values = image[plane() == 3].astype(np.float64)
+    found = numbers(row, "intensity_mean_0", "intensity_min_0", "intensity_max_0")
+    np.testing.assert_allclose(found, [values.mean(), values.min(), values.max()], rtol=1e-9)
