@@ -36,6 +36,7 @@ def test_package_import_brings_in_no_torch_qt_or_napari():
         "segmentation.mask_options",
         "images.planes",
         "images.conditioning",
+        "export.formats",
         "models.catalogue",
         "models.chooser",
         "models.measurements",

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_anysam.export.formats import export_labels
     from napari_anysam.networks.load import load_model
     from napari_anysam.segmentation.everything import segment_everything
     from napari_anysam.segmentation.interactive import segment
@@ -23,6 +24,7 @@ __all__ = [
     "Prompt",
     "Scribble",
     "__version__",
+    "export_labels",
     "load_model",
     "prompts_from_labels",
     "propagate",
@@ -36,6 +38,7 @@ _HOMES = {
     "MaskOptions": "napari_anysam.segmentation.mask_options",
     "Prompt": "napari_anysam.segmentation.prompts",
     "Scribble": "napari_anysam.segmentation.prompts",
+    "export_labels": "napari_anysam.export.formats",
     "load_model": "napari_anysam.networks.load",
     "prompts_from_labels": "napari_anysam.segmentation.label_prompts",
     "propagate": "napari_anysam.segmentation.tracking",

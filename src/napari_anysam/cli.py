@@ -1,4 +1,4 @@
-"""The command line: ``anysam segment``, ``propagate``, ``models`` and ``doctor``.
+"""The command line: ``anysam segment``, ``propagate``, ``export``, ``models`` and ``doctor``.
 
 Results go to files and their paths to stdout; progress and errors go to stderr. Torch is imported
 only when everything that can be checked without it has been checked.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam import __version__
+from napari_anysam.cli_export import add_export
 from napari_anysam.cli_masks import add_mask_options, mask_options
 from napari_anysam.cli_models import add_models
 from napari_anysam.errors import AnySAMError, PromptError
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands)
     _add_propagate(commands)
+    add_export(commands)
     add_models(commands)
     _add_doctor(commands)
     return parser

@@ -14,6 +14,7 @@ __all__ = [
     "DownloadError",
     "EmbeddingError",
     "ImageError",
+    "LabelFileError",
     "ModelNotFoundError",
     "NotEnoughMemoryError",
     "OptionsError",
@@ -73,6 +74,10 @@ class EmbeddingError(AnySAMError):
 
 class NotEnoughMemoryError(AnySAMError, MemoryError):
     """Work that does not fit into the memory of this computer."""
+
+
+class LabelFileError(AnySAMError, OSError):
+    """A label file that cannot be written where or as it was asked for."""
 
 
 class Cancelled(AnySAMError):  # noqa: N818 - an outcome that was asked for, not a fault
