@@ -37,13 +37,16 @@ system:  ## libraries that Qt and the virtual screen need
 	@tools/system_libraries.sh
 
 # sam2's build needs torch, so torch comes first and the build sees this environment;
-# an isolated build would download torch a second time.
+# an isolated build would download torch a second time. ultralytics is there for the tests of FastSAM;
+# with its dependencies it would bring opencv-python, whose Qt plugins break PyQt6's. All else that it
+# imports for them is here already.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip setuptools wheel hatchling editables
 	$(RUN) -m pip install --quiet torch torchvision
 	SAM2_BUILD_CUDA=0 $(RUN) -m pip install --quiet --no-build-isolation "sam2>=1.1"
 	$(RUN) -m pip install --quiet --no-build-isolation --editable ".[test]"
+	$(RUN) -m pip install --quiet --no-deps "ultralytics>=8.3.60" opencv-python-headless
 	touch $@
 
 clean:

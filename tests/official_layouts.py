@@ -173,3 +173,64 @@ def _conv_bn(name, out, width, kernel):
         f"{name}.bn.running_var": (out,),
         f"{name}.bn.num_batches_tracked": (),
     }
+
+
+# (depth, width, most channels) of ultralytics cfg/models/v8/yolov8-seg.yaml
+_YOLO_SCALES = {"n": (0.33, 0.25, 1024), "s": (0.33, 0.5, 1024), "x": (1.0, 1.25, 512)}
+
+
+def yolo_v8_seg(scale, classes=1):
+    """FastSAM's network, as ultralytics 8.4 nn/tasks.py builds it from that file; "x" or "s"."""
+    depth, width, most = _YOLO_SCALES[scale]
+    channels = [int(min(c, most) * width) for c in (64, 128, 256, 512, 1024)]
+    repeats = [round(n * depth) for n in (3, 6, 6, 3)]
+    found = _yolo_conv("0", channels[0], 3, 3)
+    for stage, repeat in enumerate(repeats):
+        into, out = channels[stage], channels[stage + 1]
+        found |= _yolo_conv(f"{2 * stage + 1}", out, into, 3)
+        found |= _yolo_c2f(f"{2 * stage + 2}", out, out, repeat)
+    _, _, low, middle, high = channels
+    found |= _yolo_conv("9.cv1", high // 2, high, 1)
+    found |= _yolo_conv("9.cv2", high, 2 * high, 1)
+    found |= _yolo_c2f("12", middle, middle + high, repeats[0])
+    found |= _yolo_c2f("15", low, low + middle, repeats[0])
+    found |= _yolo_conv("16", low, low, 3)
+    found |= _yolo_c2f("18", middle, low + middle, repeats[0])
+    found |= _yolo_conv("19", middle, middle, 3)
+    found |= _yolo_c2f("21", high, middle + high, repeats[0])
+    heads = {"cv2": (max(16, low // 4, 64), 64), "cv3": (max(low, min(classes, 100)), classes)}
+    heads["cv4"] = (max(low // 4, 32), 32)
+    for head, (hidden, out) in heads.items():
+        for level, into in enumerate((low, middle, high)):
+            name = f"22.{head}.{level}"
+            found |= _yolo_conv(f"{name}.0", hidden, into, 3)
+            found |= _yolo_conv(f"{name}.1", hidden, hidden, 3)
+            found |= {f"{name}.2.weight": (out, hidden, 1, 1), f"{name}.2.bias": (out,)}
+    found["22.dfl.conv.weight"] = (1, 16, 1, 1)
+    prototypes = int(256 * width)
+    found |= _yolo_conv("22.proto.cv1", prototypes, low, 3)
+    found["22.proto.upsample.weight"] = (prototypes, prototypes, 2, 2)
+    found["22.proto.upsample.bias"] = (prototypes,)
+    found |= _yolo_conv("22.proto.cv2", prototypes, prototypes, 3)
+    found |= _yolo_conv("22.proto.cv3", 32, prototypes, 1)
+    return found
+
+
+def _yolo_c2f(name, out, into, repeat):
+    hidden = out // 2
+    found = _yolo_conv(f"{name}.cv1", out, into, 1)
+    found |= _yolo_conv(f"{name}.cv2", out, (2 + repeat) * hidden, 1)
+    for block in range(repeat):
+        for part in ("cv1", "cv2"):
+            found |= _yolo_conv(f"{name}.m.{block}.{part}", hidden, hidden, 3)
+    return found
+
+
+def _yolo_conv(name, out, into, kernel):
+    return {
+        f"{name}.conv.weight": (out, into, kernel, kernel),
+        **_affine(f"{name}.bn", out),
+        f"{name}.bn.running_mean": (out,),
+        f"{name}.bn.running_var": (out,),
+        f"{name}.bn.num_batches_tracked": (),
+    }

@@ -27,11 +27,16 @@ def test_package_import_brings_in_no_torch_qt_or_napari():
 @pytest.mark.parametrize(
     "module",
     [
+        "segmentation.everything",
         "segmentation.prompts",
         "segmentation.session",
         "segmentation.labels",
+        "segmentation.derived_prompts",
+        "segmentation.label_prompts",
+        "segmentation.mask_options",
         "images.planes",
         "images.conditioning",
+        "export.formats",
         "models.catalogue",
         "models.chooser",
         "models.measurements",
@@ -60,7 +65,7 @@ def test_only_the_networks_know_what_networks_are_made_of():
 
 
 def test_public_names_are_listed_and_reachable():
-    for name in ("Prompt", "load_model", "propagate", "segment", "__version__"):
+    for name in napari_anysam.__all__:
         assert name in dir(napari_anysam)
         assert getattr(napari_anysam, name)
 

@@ -45,6 +45,38 @@ def tiny_sam(seed=0):
     return network.eval()
 
 
+def save_vit_b(file):
+    """Save a SAM that is recognised as ViT-B, small in all else and zero all over; return the file.
+
+    Tensors are stored as views of one zero, so that the file takes a moment and few bytes.
+    """
+    with torch.device("meta"):
+        network = Sam(
+            image_encoder=ImageEncoderViT(
+                img_size=64,
+                patch_size=PATCH,
+                embed_dim=768,
+                depth=12,
+                num_heads=12,
+                mlp_ratio=0.25,
+                use_rel_pos=True,
+                window_size=2,
+                global_attn_indexes=(2, 5, 8, 11),
+                out_chans=WIDTH,
+            ),
+            prompt_encoder=PromptEncoder(WIDTH, (4, 4), (64, 64), 16),
+            mask_decoder=MaskDecoder(
+                transformer_dim=WIDTH,
+                transformer=TwoWayTransformer(2, WIDTH, num_heads=8, mlp_dim=64),
+                iou_head_hidden_dim=24,
+            ),
+        )
+    zero = torch.zeros(())
+    state = {name: zero.expand(tensor.shape) for name, tensor in network.state_dict().items()}
+    torch.save(state, file)
+    return file
+
+
 def give_positions(network):
     """Fill what starts as zeros, so that a lost position changes the result."""
     for name, parameter in network.named_parameters():

@@ -10,20 +10,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_anysam.export.formats import export_labels
     from napari_anysam.networks.load import load_model
+    from napari_anysam.segmentation.everything import segment_everything
     from napari_anysam.segmentation.interactive import segment
-    from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.label_prompts import prompts_from_labels
+    from napari_anysam.segmentation.mask_options import MaskOptions
+    from napari_anysam.segmentation.prompts import Prompt, Scribble
     from napari_anysam.segmentation.tracking import propagate
 
-__all__ = ["Prompt", "__version__", "load_model", "propagate", "segment"]
+__all__ = [
+    "MaskOptions",
+    "Prompt",
+    "Scribble",
+    "__version__",
+    "export_labels",
+    "load_model",
+    "prompts_from_labels",
+    "propagate",
+    "segment",
+    "segment_everything",
+]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "MaskOptions": "napari_anysam.segmentation.mask_options",
     "Prompt": "napari_anysam.segmentation.prompts",
+    "Scribble": "napari_anysam.segmentation.prompts",
+    "export_labels": "napari_anysam.export.formats",
     "load_model": "napari_anysam.networks.load",
+    "prompts_from_labels": "napari_anysam.segmentation.label_prompts",
     "propagate": "napari_anysam.segmentation.tracking",
     "segment": "napari_anysam.segmentation.interactive",
+    "segment_everything": "napari_anysam.segmentation.everything",
 }
 
 

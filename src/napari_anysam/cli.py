@@ -1,4 +1,4 @@
-"""The command line: ``anysam segment``, ``propagate``, ``models`` and ``doctor``.
+"""The command line: ``anysam segment``, ``propagate``, ``export``, ``models`` and ``doctor``.
 
 Results go to files and their paths to stdout; progress and errors go to stderr. Torch is imported
 only when everything that can be checked without it has been checked.
@@ -10,10 +10,13 @@ import argparse
 import signal
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam import __version__
+from napari_anysam.cli_export import add_export
+from napari_anysam.cli_masks import add_mask_options, mask_options
 from napari_anysam.cli_models import add_models
 from napari_anysam.errors import AnySAMError, PromptError
 
@@ -63,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands)
     _add_propagate(commands)
+    add_export(commands)
     add_models(commands)
     _add_doctor(commands)
     return parser
@@ -99,11 +103,32 @@ def _add_segment(commands: Any) -> None:
     parser = commands.add_parser(
         "segment",
         help="segment one image",
-        description="Segment the prompted objects of one image.",
+        description="Segment the prompted objects of one image, or all that a model proposes.",
     )
     parser.add_argument("image", metavar="IMAGE", type=Path, help="TIFF, PNG, JPEG or Zarr")
+    objects = parser.add_mutually_exclusive_group(required=True)
+    _add_prompts(objects)
+    objects.add_argument(
+        "--from-labels",
+        metavar="LABELS",
+        type=Path,
+        help="label image whose objects become prompts, their ids kept",
+    )
+    objects.add_argument(
+        "--everything",
+        action="store_true",
+        help="every object that the model proposes (fastsam-s, fastsam-x)",
+    )
+    parser.add_argument(
+        "--as",
+        dest="label_kind",
+        choices=("box", "mask", "points"),
+        help="what the objects of --from-labels become (default: box)",
+    )
     _add_common(parser, "label image: .tif, .png or .zarr")
-    parser.set_defaults(run=_segment)
+    add_mask_options(parser)
+    _add_proposals(parser)
+    parser.set_defaults(run=_segment, usage_error=parser.error)
 
 
 def _add_propagate(commands: Any) -> None:
@@ -113,6 +138,7 @@ def _add_propagate(commands: Any) -> None:
         description="Follow the prompted objects through a z-stack or a time series.",
     )
     parser.add_argument("image", metavar="STACK", type=Path, help="TIFF or Zarr")
+    _add_prompts(parser, required=True)
     _add_common(parser, "label stack, in the order of the image's axes: .tif or .zarr")
     parser.add_argument(
         "--axis", type=int, help="axis to follow objects along (default: 0, or 1 after channels)"
@@ -125,14 +151,25 @@ def _add_propagate(commands: Any) -> None:
     parser.set_defaults(run=_propagate)
 
 
-def _add_common(parser: argparse.ArgumentParser, output_help: str) -> None:
-    parser.add_argument(
-        "--prompts",
-        metavar="FILE",
-        type=Path,
-        required=True,
-        help="JSON, or the CSV of a napari Points layer",
+def _add_prompts(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
+    words = "JSON, or the CSV of a napari Points layer"
+    parser.add_argument("--prompts", metavar="FILE", type=Path, required=required, help=words)
+
+
+def _add_proposals(parser: argparse.ArgumentParser) -> None:
+    proposals = parser.add_argument_group(
+        "proposals", "of models that propose objects; left out, the settings decide"
     )
+    proposals.add_argument("--conf", type=float, help="least confidence, 0 to 1")
+    proposals.add_argument("--iou", type=float, help="boxes that overlap more are one, 0 to 1")
+    proposals.add_argument(
+        "--retina-masks",
+        action=argparse.BooleanOptionalAction,
+        help="draw masks at the resolution of the image",
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser, output_help: str) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help=output_help)
     parser.add_argument(
         "--model",
@@ -171,33 +208,56 @@ def _segment(options: argparse.Namespace) -> None:
     from napari_anysam.images.files import read_image
     from napari_anysam.images.label_files import check_output, write_labels
     from napari_anysam.images.planes import Planes
-    from napari_anysam.segmentation.prompt_files import read_prompts
+    from napari_anysam.segmentation.everything import check_proposes
+    from napari_anysam.segmentation.mask_options import MaskOptions
     from napari_anysam.segmentation.prompts import check_prompts
 
+    if options.label_kind is not None and options.from_labels is None:
+        options.usage_error("--as goes with --from-labels; leave it out, or give labels.")
     check_output(options.output, ndim=2)
     _refuse_overwriting_input(options)
-    prompts = read_prompts(options.prompts)
+    shaping = mask_options(options)
+    if options.everything and shaping != MaskOptions():
+        options.usage_error("Masks are shaped for prompts; leave those options out.")
+    prompts = [] if options.everything else _prompts_for_image(options)
     image = read_image(options.image, options.level)
     channel_axis = options.channel_axis
     if channel_axis is None and image.array.ndim == 3:
         channel_axis = image.channel_axis
-    check_prompts(prompts, Planes.single(image.array, channel_axis).plane_shape)
-    _label_dtype(prompts)
+    planes = Planes.single(image.array, channel_axis)
+    if not options.everything:
+        check_prompts(prompts, planes.plane_shape)
+        _label_dtype(prompts)
 
+    changes = _proposal_changes(options)
     model = _load(options)
-    from napari_anysam import segment
+    if changes or options.everything:
+        proposing = check_proposes(model)
+        proposing.options = replace(proposing.options, **changes)
+    from napari_anysam import segment, segment_everything
 
-    labels = segment(
-        image.array,
-        prompts,
-        model=model,
-        region=options.region,
-        contrast=options.contrast or "auto",
-        channel_axis=channel_axis,
-    )
+    pixels = {"contrast": options.contrast or "auto", "channel_axis": channel_axis}
+    if options.everything:
+        labels = segment_everything(image.array, model, **pixels)
+    else:
+        labels = segment(image.array, prompts, model, options.region, options=shaping, **pixels)
     write_labels(options.output, labels)
     _warn_of_missing(prompts, set(labels.ravel().tolist()))
     sys.stdout.write(f"{options.output}\n")
+
+
+def _prompts_for_image(options: argparse.Namespace) -> list[Prompt]:
+    if options.from_labels is None:
+        from napari_anysam.segmentation.prompt_files import read_prompts
+
+        return read_prompts(options.prompts)
+    from napari_anysam.images.files import read_image
+    from napari_anysam.segmentation.label_prompts import prompts_from_labels
+
+    labels = read_image(options.from_labels).array
+    if labels.ndim != 2:
+        raise PromptError(f"{options.from_labels} is no 2D label image; give one of the image.")
+    return prompts_from_labels(labels, options.label_kind or "box")
 
 
 def _propagate(options: argparse.Namespace) -> None:
@@ -261,8 +321,11 @@ def _write_results(
 
 
 def _load(options: argparse.Namespace) -> PromptableModel:
+    from napari_anysam.cores import usable_cores
+    from napari_anysam.networks.device import limit_torch_threads
     from napari_anysam.networks.load import load_with_report
 
+    limit_torch_threads(usable_cores())
     return load_with_report(
         options.model,
         options.device,
@@ -270,6 +333,16 @@ def _load(options: argparse.Namespace) -> PromptableModel:
         options.variant,
         report=None if options.quiet else _tell,
     )
+
+
+def _proposal_changes(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what is said about proposals, once it is known to make sense."""
+    from napari_anysam.networks.protocol import ProposalOptions
+
+    said = {name: getattr(options, name) for name in ("conf", "iou", "retina_masks")}
+    changes = {name: value for name, value in said.items() if value is not None}
+    ProposalOptions(**changes)
+    return changes
 
 
 def _count_results(prompts: Sequence[Prompt], planes: Planes, options: argparse.Namespace) -> int:
@@ -318,8 +391,8 @@ def _label_dtype(prompts: Sequence[Prompt]) -> type[np.unsignedinteger[Any]]:
 def _refuse_overwriting_input(options: argparse.Namespace) -> None:
     from napari_anysam.images.label_files import LabelFileError
 
-    output = options.output.resolve()
-    if output in (options.image.resolve(), options.prompts.resolve()):
+    inputs = [options.image, options.prompts, getattr(options, "from_labels", None)]
+    if options.output.resolve() in [path.resolve() for path in inputs if path is not None]:
         raise LabelFileError(f"{options.output} is also an input; choose another name for OUT.")
 
 

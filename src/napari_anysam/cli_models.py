@@ -288,12 +288,22 @@ def _remove(options: argparse.Namespace) -> None:
 
 
 def _identify(options: argparse.Namespace) -> None:
-    from napari_anysam.models.architecture import identify
     from napari_anysam.models.catalogue import catalogue, find_by_sha256
     from napari_anysam.models.checkpoint import file_sha256, read_checkpoint
+    from napari_anysam.models.recognition import (
+        architecture_of,
+        distinction,
+        possible_variants,
+    )
+    from napari_anysam.models.store import default_store
 
     checkpoint = read_checkpoint(options.path)
-    architecture = str(identify(checkpoint.shapes))
+    architecture = str(architecture_of(checkpoint))
+    possible = [
+        {"name": spec.name, "title": spec.title, "distinction": distinction(spec)}
+        for spec in possible_variants(options.path)
+    ]
+    remembered = default_store().remembered_variant(options.path)
     sha256 = file_sha256(options.path)
     known = find_by_sha256(sha256)
     fitting = [spec.name for spec in catalogue() if spec.architecture == architecture]
@@ -305,6 +315,8 @@ def _identify(options: argparse.Namespace) -> None:
         "sha256": sha256,
         "model": None if known is None else known.name,
         "variants": fitting,
+        "possible_variants": possible,
+        "remembered_variant": remembered,
     }
     if options.json:
         _write_json(answer)
@@ -316,6 +328,13 @@ def _identify(options: argparse.Namespace) -> None:
         f"models of this architecture: {', '.join(fitting) or 'none'}\n"
         f"sha256: {sha256}\n"
     )
+    if remembered is not None:
+        sys.stdout.write(f"used as: {remembered}, as was said when it was added\n")
+    elif possible:
+        sys.stdout.write(
+            f"used as: {possible[0]['name']}, unless --variant says otherwise; it may be\n"
+        )
+        sys.stdout.writelines(f"  {one['name']}: {one['distinction']}\n" for one in possible)
 
 
 def _records(specs: Iterable[ModelSpec]) -> list[dict[str, Any]]:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 __all__ = [
     "AnySAMError",
+    "AnySAMWarning",
     "Cancelled",
     "CapabilityError",
     "CheckpointError",
     "DownloadError",
+    "EmbeddingError",
     "ImageError",
+    "LabelFileError",
     "ModelNotFoundError",
+    "NotEnoughMemoryError",
+    "OptionsError",
     "PromptError",
     "SettingsError",
     "UnknownArchitectureError",
@@ -21,6 +26,10 @@ __all__ = [
 
 class AnySAMError(Exception):
     """Base of every error that this package raises on purpose."""
+
+
+class AnySAMWarning(UserWarning):
+    """Work goes on in another way than was asked for; the message says how."""
 
 
 class ModelNotFoundError(AnySAMError):
@@ -36,7 +45,7 @@ class DownloadError(AnySAMError):
 
 
 class SettingsError(AnySAMError):
-    """A settings file or an environment variable that cannot be understood."""
+    """A setting, an environment variable or an option that cannot be understood."""
 
 
 class UnknownArchitectureError(CheckpointError):
@@ -51,8 +60,24 @@ class PromptError(AnySAMError, ValueError):
     """A prompt that contradicts itself or lies outside its image."""
 
 
+class OptionsError(AnySAMError, ValueError):
+    """An option of the result that is out of its range."""
+
+
 class ImageError(AnySAMError, ValueError):
     """An image that cannot be segmented: empty, of an unknown layout, or not readable."""
+
+
+class EmbeddingError(AnySAMError):
+    """A saved embedding that is damaged, or was made by another model."""
+
+
+class NotEnoughMemoryError(AnySAMError, MemoryError):
+    """Work that does not fit into the memory of this computer."""
+
+
+class LabelFileError(AnySAMError, OSError):
+    """A label file that cannot be written where or as it was asked for."""
 
 
 class Cancelled(AnySAMError):  # noqa: N818 - an outcome that was asked for, not a fault

@@ -64,6 +64,10 @@ class Settings(BaseSettings):
         Address of a proxy for downloads; without it the system's own is used.
     offline : bool
         True forbids downloads; ``HF_HUB_OFFLINE`` does so too.
+    fastsam_conf, fastsam_iou : float
+        Least confidence of FastSAM's proposals, and the IoU from which two are one; 0 to 1.
+    fastsam_retina_masks : bool
+        Whether FastSAM draws masks at the resolution of the image.
     """
 
     model_config = SettingsConfigDict(
@@ -76,6 +80,9 @@ class Settings(BaseSettings):
     mirror: str | None = None
     proxy: str | None = None
     offline: bool = Field(default_factory=_hub_is_offline)
+    fastsam_conf: float = Field(default=0.4, ge=0, le=1)
+    fastsam_iou: float = Field(default=0.9, ge=0, le=1)
+    fastsam_retina_masks: bool = True
 
     @classmethod
     def settings_customise_sources(

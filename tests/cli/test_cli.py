@@ -39,6 +39,14 @@ def test_help_and_version_bring_in_neither_torch_nor_numpy():
         ["segment", "a.tif", "--prompts", "p.json"],
         ["segment", "a.tif", "--prompts", "p.json", "-o", "o.tif", "--contrast", "1"],
         ["segment", "a.tif", "--prompts", "p.json", "-o", "o.tif", "--axis", "1"],
+        ["segment", "a.tif", "--prompts", "p.json", "--everything", "-o", "o.tif"],
+        ["segment", "a.tif", "--everything", "-o", "o.tif", "--conf", "much"],
+        ["segment", "a.tif", "--everything", "-o", "o.tif", "--smoothing", "2"],
+        ["propagate", "a.tif", "--everything", "-o", "o.tif"],
+        ["segment", "a.tif", "-o", "o.tif"],
+        ["segment", "a.tif", "--prompts", "p.json", "--from-labels", "l.tif", "-o", "o.tif"],
+        ["segment", "a.tif", "--prompts", "p.json", "--as", "mask", "-o", "o.tif"],
+        ["segment", "a.tif", "--from-labels", "l.tif", "--as", "outline", "-o", "o.tif"],
         ["propagate", "a.tif", "--prompts", "p.json", "-o", "o.tif", "--direction", "up"],
     ],
 )
@@ -130,3 +138,35 @@ def test_an_unknown_model(anysam, tmp_path, image, prompts):
     answer = anysam("segment", image[0], "--prompts", prompts(), "-o", output, "--model", "sam9")
     is_one_line_error(answer, "sam9")
     assert not output.exists()
+
+
+def test_labels_that_hold_nothing(anysam, tmp_path, image):
+    tifffile.imwrite(tmp_path / "labels.tif", np.zeros((96, 96), np.uint8))
+    answer = anysam(
+        "segment", image[0], "--from-labels", tmp_path / "labels.tif", "-o", tmp_path / "o.tif"
+    )
+    is_one_line_error(answer, "hold no object")
+
+
+def test_labels_of_another_image(anysam, tmp_path, image):
+    labels = np.zeros((200, 200), np.uint8)
+    labels[150:160, 150:160] = 1
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    answer = anysam(
+        "segment", image[0], "--from-labels", tmp_path / "labels.tif", "-o", tmp_path / "o.tif"
+    )
+    is_one_line_error(answer, "outside the image")
+
+
+def test_labels_are_not_overwritten(anysam, tmp_path, image):
+    path = tmp_path / "labels.tif"
+    tifffile.imwrite(path, np.ones((96, 96), np.uint8))
+    answer = anysam("segment", image[0], "--from-labels", path, "-o", path)
+    is_one_line_error(answer, "also an input")
+
+
+def test_an_option_out_of_its_range(anysam, tmp_path, image, prompts):
+    answer = anysam(
+        "segment", image[0], "--prompts", prompts(), "-o", tmp_path / "o.tif", "--box-padding", "1"
+    )
+    is_one_line_error(answer, "use 0 to 0.1")

@@ -11,7 +11,8 @@ from napari_anysam.models import catalogue as catalogue_module
 from napari_anysam.models.catalogue import IMAGE_KINDS, catalogue, find_model
 from napari_anysam.models.checkpoint import file_sha256
 from napari_anysam.models.measurements import Measurement, default_measurements
-from napari_anysam.models.store import builtin_folder
+from napari_anysam.models.store import builtin_folder, default_store
+from tiny_sam import save_vit_b
 
 CONTENT = bytes(range(256)) * 100
 MEASURED = Measurement("sam2.1-tiny", "cpu", "bf16", 1.36, 890_000_000, 2, "2026-05-01T10:00:00Z")
@@ -220,6 +221,22 @@ class TestIdentify:
         answer = answer_of(anysam, "identify", copy)
         assert answer["architecture"] == spec.architecture
         assert answer["variants"] == [spec.name]
+
+    def test_what_it_may_be_is_told_apart(self, anysam, tmp_path):
+        file = save_vit_b(tmp_path / "tuned.pth")
+        answer = answer_of(anysam, "identify", file)
+        assert [one["name"] for one in answer["possible_variants"]] == ["sam-vit-b", "medsam"]
+        assert answer["remembered_variant"] is None
+        _, out, _ = anysam("models", "identify", file)
+        assert "used as: sam-vit-b, unless --variant says otherwise" in out
+        assert "  medsam: MedSAM or a model that was fine-tuned from it: " in out
+
+    def test_what_was_said_when_it_was_added_is_told(self, anysam, tmp_path):
+        file = save_vit_b(tmp_path / "tuned.pth")
+        default_store().add(file, variant="medsam")
+        assert answer_of(anysam, "identify", file)["remembered_variant"] == "medsam"
+        _, out, _ = anysam("models", "identify", file)
+        assert "used as: medsam, as was said when it was added" in out
 
     def test_something_else(self, anysam, tmp_path):
         torch.save({"a": torch.ones(2)}, tmp_path / "a.pt")

@@ -20,7 +20,7 @@ from napari_anysam.segmentation.prompt_files import (
     read_prompts,
     write_prompts,
 )
-from napari_anysam.segmentation.prompts import Prompt
+from napari_anysam.segmentation.prompts import Prompt, Scribble
 
 COORDINATE = st.floats(-10, 1000, allow_nan=False)
 BOX = st.tuples(COORDINATE, COORDINATE, st.floats(0.5, 50), st.floats(0.5, 50)).map(
@@ -28,12 +28,21 @@ BOX = st.tuples(COORDINATE, COORDINATE, st.floats(0.5, 50), st.floats(0.5, 50)).
 )
 MASK = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)).filter(np.any)
 
+SCRIBBLE = st.builds(
+    Scribble,
+    st.lists(st.tuples(COORDINATE, COORDINATE), min_size=1, max_size=4),
+    st.booleans(),
+)
+
 
 @st.composite
 def prompts(draw):
     points = draw(st.lists(st.tuples(COORDINATE, COORDINATE), max_size=4))
     box = draw(st.none() | BOX)
-    mask = draw(MASK if not points and box is None else st.none() | MASK)
+    lasso = draw(st.none() | st.just(((1.0, 2.5), (30.0, 2.0), (4.0, 40.25))))
+    strokes = draw(st.lists(SCRIBBLE, max_size=3))
+    empty = not points and not strokes and box is None and lasso is None
+    mask = draw(MASK if empty else st.none() | MASK)
     return Prompt(
         object_id=draw(st.integers(1, 10**6)),
         plane=draw(st.none() | st.integers(0, 10**4)),
@@ -41,12 +50,21 @@ def prompts(draw):
         polarity=draw(st.lists(st.booleans(), min_size=len(points), max_size=len(points))),
         box=box,
         mask=mask,
+        lasso=lasso,
+        scribbles=strokes,
+        mask_origin=None if mask is None else draw(st.none() | st.just((7, 0))),
     )
 
 
 def same(first, second):
-    return prompt_to_dict(first) == prompt_to_dict(second) and (
-        (first.mask is None and second.mask is None) or np.array_equal(first.mask, second.mask)
+    kinds = ("lasso", "scribbles", "mask_origin")
+    alike = all(getattr(first, kind) == getattr(second, kind) for kind in kinds)
+    return (
+        alike
+        and prompt_to_dict(first) == prompt_to_dict(second)
+        and (
+            (first.mask is None and second.mask is None) or np.array_equal(first.mask, second.mask)
+        )
     )
 
 
@@ -195,3 +213,20 @@ def test_an_axis_that_points_do_not_have(tmp_path):
     write_points(tmp_path / "a.csv", [(1, 2, 3)])
     with pytest.raises(PromptError, match="axes 0 to 2, not 3"):
         read_prompts(tmp_path / "a.csv", axis=3)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"lasso": [[1, 1], [2, 2]]}, "three vertices"),
+        ({"lasso": {"vertices": []}}, "give a list"),
+        ({"scribbles": {"vertices": [[1, 1]]}}, "give a list"),
+        ({"scribbles": [[[1, 1], [2, 2]]]}, "vertices and positive"),
+        ({"scribbles": [{"vertices": [[1, 1]], "polarity": True}]}, "vertices and positive"),
+        ({"scribbles": [{"vertices": [[1, 1]], "positive": 3}]}, "true or false"),
+        ({"scribbles": [{"positive": True}]}, "at least one"),
+    ],
+)
+def test_wrong_lassos_and_scribbles_are_refused(entry, words):
+    with pytest.raises(PromptError, match=words):
+        prompt_from_dict(entry)

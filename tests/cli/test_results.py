@@ -11,6 +11,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
+import torch
 import zarr
 from cli_helpers import MODEL, discs, iou
 
@@ -48,6 +49,19 @@ def test_segment_is_silent_when_asked(anysam, tmp_path, image, prompts):
         "-q",
     )
     assert answer[2] == ""
+
+
+def test_a_job_of_one_core_computes_on_one(anysam, tmp_path, image, prompts, monkeypatch):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        anysam(
+            "segment", image[0], "--prompts", prompts(), "--model", MODEL, "-o", tmp_path / "o.tif"
+        )
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_segment_reads_a_colour_picture_and_the_points_of_napari(anysam, tmp_path):
@@ -183,3 +197,39 @@ def test_an_interrupted_run_keeps_its_finished_planes(tmp_path, prompts, name):
     assert contents(tmp_path / "o.partial.tif")[0].any()
     assert not contents(tmp_path / "o.partial.tif")[-1].any()
     assert sorted(path.name for path in tmp_path.glob("*o.*")) == ["o.partial.tif"]
+
+
+@pytest.mark.parametrize("kind", ["box", "mask", "points"])
+def test_segment_refines_labels_and_keeps_their_ids(anysam, tmp_path, image, kind):
+    path, truth = image
+    rough = np.roll(truth, 3, axis=1).astype(np.uint16) * 41
+    tifffile.imwrite(tmp_path / "rough.tif", rough)
+    output = tmp_path / "labels.tif"
+    code, out, _ = anysam(
+        *("segment", path, "--from-labels", tmp_path / "rough.tif", "--as", kind),
+        *("--model", MODEL, "-o", output),
+    )
+    assert (code, out) == (0, f"{output}\n")
+    labels = contents(output)
+    assert set(np.unique(labels)) == {0, 41}
+    assert iou(labels == 41, truth) > iou(rough == 41, truth)
+
+
+def test_segment_takes_lassos_and_scribbles_and_shapes_masks(anysam, tmp_path, image, prompts):
+    path, truth = image
+    half = [[10, 10], [10, 50], [80, 50], [80, 10]]
+    stroke = {"vertices": [[44, 36], [44, 48]], "positive": True}
+    entries = {"lasso": half}, {"object_id": 2, "scribbles": [stroke]}
+    whole = prompts(entries[1], name="scribble.json")
+    cut = prompts(entries[0], name="lasso.json")
+    shaping = ("--largest-component", "--fill-holes", "20", "--smoothing", "2")
+    for file, name in ((whole, "whole.tif"), (cut, "cut.tif")):
+        code, *_ = anysam(
+            *("segment", path, "--prompts", file, "--model", MODEL, "-o", tmp_path / name),
+            *(*shaping, "--smallest-area", "30", "--threshold", "0.5"),
+        )
+        assert code == 0
+    assert iou(contents(tmp_path / "whole.tif") == 2, truth) > 0.7
+    inside = contents(tmp_path / "cut.tif") == 1
+    assert inside[:, :51].sum() > 0.6 * truth[:, :51].sum()
+    assert not inside[:, 51:].any()

@@ -3,9 +3,11 @@ import threading
 import weakref
 
 import pytest
+import torch
 from nano_files import write_nano
 from qtpy.QtCore import QThread
 
+from fake_driver import install_nvidia_smi
 from napari_anysam._napari.active_model import ActiveModel, active_model
 from napari_anysam.errors import CheckpointError, ModelNotFoundError
 from napari_anysam.models.store import default_store
@@ -149,6 +151,28 @@ def test_another_model_frees_the_one_before(active, file, tmp_path):
     active.wait()
     gc.collect()
     assert before() is None
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch can use the card of this computer")
+class TestACardThatTorchCannotUse:
+    @pytest.fixture(autouse=True)
+    def _card(self, tmp_path, monkeypatch):
+        (tmp_path / "driver").mkdir()
+        install_nvidia_smi(monkeypatch, tmp_path / "driver", answer="NVIDIA RTX A2000")
+
+    def test_is_said_with_the_model(self, active, file):
+        assert active.hint == ""
+        active.request(file)
+        active.wait()
+        assert active.device == "cpu"
+        assert "a graphics card (NVIDIA RTX A2000)" in active.hint
+        active.release()
+        assert active.hint == ""
+
+    def test_is_not_mentioned_to_who_chose_the_cpu(self, active, file):
+        active.request(file, device="cpu")
+        active.wait()
+        assert active.hint == ""
 
 
 def test_an_unknown_name_fails_with_the_typed_error(active):

@@ -3,16 +3,27 @@ from dataclasses import replace
 
 import pytest
 from nano_files import write_nano
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox, QPushButton, QRadioButton
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QEnterEvent
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QLineEdit,
+    QMessageBox,
+    QPushButton,
+    QRadioButton,
+)
 
+from fake_driver import install_nvidia_smi
 from loopback import Serving, serve
 from napari_anysam._napari import model_rows
 from napari_anysam._napari.active_model import active_model
 from napari_anysam._napari.downloads import downloads
 from napari_anysam._napari.model_manager import ModelManagerWidget
+from napari_anysam._napari.model_rows import COLUMNS
 from napari_anysam.models.catalogue import catalogue, find_model
 from napari_anysam.models.download import downloaded_bytes
+from napari_anysam.models.measurements import Measurement, default_measurements
 from napari_anysam.models.store import default_store
 
 pytestmark = pytest.mark.gui
@@ -28,6 +39,7 @@ def files(tmp_path_factory):
 def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("ANYSAM_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("ANYSAM_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("ANYSAM_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -49,12 +61,16 @@ def manager(qtbot, active, files):
     qtbot.addWidget(widget)
     widget.show()
     qtbot.waitExposed(widget)
+    qtbot.waitUntil(lambda: len(manager_titles(widget)) == len(catalogue()) + len(files))
     return widget
 
 
+def manager_titles(manager):
+    return [row.title for row in manager.table.rows]
+
+
 def row_of(manager, title):
-    titles = [radio_at(manager, row).text() for row in range(manager.table.rowCount())]
-    return titles.index(title)
+    return manager_titles(manager).index(title)
 
 
 def radio_at(manager, row):
@@ -85,8 +101,13 @@ def select_row(qtbot, manager, title):
 
 
 def checked(manager):
-    rows = range(manager.table.rowCount())
-    return [radio_at(manager, r).text() for r in rows if radio_at(manager, r).isChecked()]
+    rows = enumerate(manager.table.rows)
+    return [row.title for index, row in rows if radio_at(manager, index).isChecked()]
+
+
+def cell(manager, title, column):
+    columns = [entry.title for entry in COLUMNS]
+    return manager.table.item(row_of(manager, title), columns.index(column)).text()
 
 
 def choose_file(qtbot, manager, path):
@@ -102,9 +123,8 @@ def choose_file(qtbot, manager, path):
 
 class TestTable:
     def test_lists_the_catalogue_and_the_added_files(self, manager, files):
-        rows = range(manager.table.rowCount())
-        titles = [radio_at(manager, row).text() for row in rows]
-        assert titles == [s.title for s in catalogue()] + [file.name for file in files]
+        known = [spec.title for spec in catalogue()]
+        assert manager_titles(manager) == known + [file.name for file in files]
 
     def test_marks_the_active_model_and_only_it(self, manager):
         assert checked(manager) == ["model_0.safetensors"]
@@ -118,9 +138,9 @@ class TestTable:
         assert manager.table.item(row, 1).text() == "not on disk"
 
     def test_shows_size_tracking_and_licence(self, manager):
-        row = row_of(manager, "SAM 2.1 tiny")
-        cells = [manager.table.item(row, column).text() for column in range(1, 5)]
-        assert cells == ["not on disk", "156 MB", "yes", "Apache-2.0"]
+        columns = ("Status", "Size", "Video", "Good for", "Licence")
+        cells = [cell(manager, "SAM 2.1 tiny", column) for column in columns]
+        assert cells == ["not on disk", "156 MB", "yes", "natural images", "Apache-2.0"]
 
     def test_a_selected_row_tells_more(self, qtbot, manager):
         select_row(qtbot, manager, "SAM ViT-B")
@@ -129,8 +149,8 @@ class TestTable:
 
 
 def shown(manager):
-    rows = range(manager.table.rowCount())
-    return [radio_at(manager, r).text() for r in rows if not manager.table.isRowHidden(r)]
+    rows = enumerate(manager.table.rows)
+    return [row.title for index, row in rows if not manager.table.isRowHidden(index)]
 
 
 class TestFilter:
@@ -141,10 +161,65 @@ class TestFilter:
         assert len(shown(manager)) == manager.table.rowCount()
 
     def test_it_looks_at_prompts_tracking_and_status(self, qtbot, manager):
-        qtbot.keyClicks(manager.filter, "VIDEO Medical")
-        assert shown(manager) == ["MedSAM2"]
+        qtbot.keyClicks(manager.filter, "VIDEO ct")
+        assert "MedSAM2" in shown(manager)
+        assert "MedSAM" not in shown(manager)
         manager.filter.setText("built in")
         assert shown(manager) == ["anysam-nano"]
+
+
+def press_header(qtbot, manager, title):
+    header = manager.table.horizontalHeader()
+    index = [column.title for column in COLUMNS].index(title)
+    manager.table.scrollTo(manager.table.model().index(0, index))
+    x = header.sectionViewportPosition(index) + header.sectionSize(index) // 2
+    where = QPoint(x, header.height() // 2)
+    qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=where)
+
+
+class TestSorting:
+    def test_a_click_on_a_columns_title_sorts_and_the_third_restores(self, qtbot, manager):
+        before = manager_titles(manager)
+        press_header(qtbot, manager, "Size")
+        sizes = [row.size_bytes for row in manager.table.rows if row.size_bytes is not None]
+        assert sizes == sorted(sizes)
+        press_header(qtbot, manager, "Size")
+        sizes = [row.size_bytes for row in manager.table.rows if row.size_bytes is not None]
+        assert sizes == sorted(sizes, reverse=True)
+        press_header(qtbot, manager, "Size")
+        assert manager_titles(manager) == before
+
+    def test_the_active_and_the_selected_model_stay_so(self, qtbot, manager):
+        select_row(qtbot, manager, "SAM ViT-B")
+        press_header(qtbot, manager, "Status")
+        assert manager.table.rows[0].available
+        assert checked(manager) == ["model_0.safetensors"]
+        assert manager.table.selected_row().title == "SAM ViT-B"
+
+    def test_the_filter_stays(self, qtbot, manager):
+        qtbot.keyClicks(manager.filter, "micro-sam histo")
+        press_header(qtbot, manager, "Size")
+        assert shown(manager) == [f"PathoSAM ViT-{size}" for size in "BLH"]
+
+
+class TestWhatIsSaid:
+    def test_a_graphics_card_that_lies_idle_is_named(
+        self, qtbot, manager, active, files, tmp_path, monkeypatch
+    ):
+        assert not manager.hint.isVisible()
+        install_nvidia_smi(monkeypatch, tmp_path, answer="NVIDIA RTX A2000")
+        active.request(files[1])
+        qtbot.waitUntil(lambda: not active.busy, timeout=60_000)
+        qtbot.waitUntil(manager.hint.isVisible)
+        assert "NVIDIA RTX A2000" in manager.hint.text()
+
+    def test_what_was_measured_is_shown_when_the_mouse_comes_back(self, qtbot, manager):
+        default_measurements().record(
+            Measurement("sam-vit-b", "cpu", "bf16", 4.5, 1_230_000_000, 2, "2026-01-01")
+        )
+        QApplication.sendEvent(manager, QEnterEvent(QPointF(3, 3), QPointF(3, 3), QPointF(3, 3)))
+        qtbot.waitUntil(lambda: cell(manager, "SAM ViT-B", "Speed") == "4.5 s")
+        assert cell(manager, "SAM ViT-B", "Memory") == "1.2 GB"
 
 
 class TestActivating:
@@ -185,8 +260,8 @@ class TestAddingAFile:
     ):
         file = write_nano(tmp_path / "colleague.safetensors", seed=7)
         choose_file(qtbot, manager, file)
-        qtbot.waitUntil(lambda: active.name == "colleague", timeout=60_000)
-        assert checked(manager) == ["colleague.safetensors"]
+        qtbot.waitUntil(lambda: checked(manager) == ["colleague.safetensors"], timeout=60_000)
+        assert active.name == "colleague"
         assert file in default_store().added()
 
     def test_a_bad_one_is_explained_and_changes_nothing(self, qtbot, manager, active, tmp_path):
@@ -213,7 +288,7 @@ class TestAddingAFile:
         qtbot.mouseClick(manager.forget_button, Qt.MouseButton.LeftButton)
         assert default_store().added() == (files[0],)
         assert files[1].exists()
-        assert manager.table.rowCount() == len(catalogue()) + 1
+        qtbot.waitUntil(lambda: len(manager_titles(manager)) == len(catalogue()) + 1)
 
     def test_a_catalogue_model_cannot_be_forgotten_and_says_why(self, qtbot, manager):
         select_row(qtbot, manager, "SAM ViT-B")
@@ -246,7 +321,7 @@ class TestInNapari:
         viewer = make_napari_viewer(show=True)
         _, widget = viewer.window.add_plugin_dock_widget("napari-anysam", "Model manager")
         assert widget.minimumSizeHint().width() <= 250
-        for button in (widget.add_button, widget.forget_button):
+        for button in (widget.add_button, widget.hub_button, widget.forget_button):
             assert button.sizeHint().width() <= 120
 
     def test_loads_the_shipped_model_on_first_need(self, make_napari_viewer, active, qtbot):
@@ -266,7 +341,7 @@ def serving():
 
 
 @pytest.fixture
-def downloadable(serving, monkeypatch):
+def downloadable(serving, monkeypatch, manager, qtbot):
     """Let one model of the catalogue be served from loopback; it can be changed."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
@@ -282,6 +357,8 @@ def downloadable(serving, monkeypatch):
             )
             known = tuple(spec if one.name == spec.name else one for one in catalogue())
             monkeypatch.setattr(model_rows, "catalogue", lambda: known)
+            manager._refresh()
+            qtbot.waitUntil(lambda: spec in [row.spec for row in manager.table.rows])
             return spec
 
         yield change
@@ -289,7 +366,7 @@ def downloadable(serving, monkeypatch):
 
 
 def status(manager):
-    return manager.table.item(row_of(manager, "SAM ViT-B"), 1).text()
+    return cell(manager, "SAM ViT-B", "Status")
 
 
 def press(qtbot, button):
@@ -300,7 +377,6 @@ def press(qtbot, button):
 class TestDownloading:
     def test_download_pause_continue_and_delete(self, qtbot, serving, downloadable, manager):
         downloadable()
-        manager._refresh()
         select_row(qtbot, manager, "SAM ViT-B")
         press(qtbot, manager.transfers.download_button)
         qtbot.waitUntil(lambda: "left" in status(manager), timeout=30_000)
@@ -317,11 +393,10 @@ class TestDownloading:
         assert "Range" in serving.asked[-1]
         assert radio_at(manager, row_of(manager, "SAM ViT-B")).isEnabled()
         press(qtbot, manager.transfers.delete_button)
-        assert status(manager) == "not on disk"
+        qtbot.waitUntil(lambda: status(manager) == "not on disk")
 
     def test_what_has_arrived_can_be_discarded(self, qtbot, downloadable, manager):
         spec = downloadable()
-        manager._refresh()
         select_row(qtbot, manager, "SAM ViT-B")
         press(qtbot, manager.transfers.download_button)
         qtbot.waitUntil(lambda: "left" in status(manager), timeout=30_000)
@@ -332,11 +407,10 @@ class TestDownloading:
     def test_a_failure_is_told_in_the_dock(self, qtbot, serving, downloadable, manager):
         serving.status = 404
         downloadable()
-        manager._refresh()
         select_row(qtbot, manager, "SAM ViT-B")
         press(qtbot, manager.transfers.download_button)
         qtbot.waitUntil(lambda: "404" in manager.error.text(), timeout=30_000)
-        assert manager.transfers.download_button.text() == "Download"
+        qtbot.waitUntil(lambda: manager.transfers.download_button.text() == "Download")
 
     @pytest.mark.parametrize("answer", ["Yes", "No"])
     def test_a_licence_that_limits_the_use_is_asked_for(
@@ -344,7 +418,6 @@ class TestDownloading:
     ):
         serving.seconds_per_piece = 0
         downloadable(restricted=True, licence="Strict 1.0")
-        manager._refresh()
         select_row(qtbot, manager, "SAM ViT-B")
         press(qtbot, manager.transfers.download_button)
         box = manager.findChild(QMessageBox)

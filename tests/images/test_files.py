@@ -215,3 +215,35 @@ def test_a_level_of_a_picture_is_refused(tmp_path):
     Image.new("L", (3, 3)).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match="one resolution level"):
         read_image(tmp_path / "a.png", 1)
+
+
+def test_numpy_files_are_mapped(tmp_path):
+    np.save(tmp_path / "image.npy", STACK)
+    image = read_image(tmp_path / "image.npy")
+    assert isinstance(image.array, np.memmap)
+    np.testing.assert_array_equal(image.array, STACK)
+
+
+def test_numpy_files_that_hold_objects_are_refused(tmp_path):
+    np.save(tmp_path / "image.npy", np.array([{}]), allow_pickle=True)
+    with pytest.raises(ImageError, match="could not be read"):
+        read_image(tmp_path / "image.npy")
+
+
+def test_pixel_sizes_of_an_ome_tiff_grow_with_the_level(tmp_path):
+    path = tmp_path / "pyramid.ome.tif"
+    large = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
+    sizes = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25}
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(large, subifds=1, tile=(16, 16), metadata=sizes)
+        writer.write(large[::2, ::2], subfiletype=1, tile=(16, 16))
+    assert read_image(path).scale == (0.25, 0.5)
+    assert read_image(path, level=1).scale == (0.5, 1.0)
+    assert read_image(path).units == ("µm", "µm")
+
+
+def test_files_without_pixel_sizes_tell_none(tmp_path):
+    tifffile.imwrite(tmp_path / "plain.tif", STACK)
+    tifffile.imwrite(tmp_path / "ome.tif", STACK, ome=True)
+    assert read_image(tmp_path / "plain.tif").scale is None
+    assert read_image(tmp_path / "ome.tif").scale is None

@@ -9,6 +9,7 @@ from napari_anysam.models.architecture import Architecture, identify
 from napari_anysam.models.catalogue import catalogue
 from napari_anysam.models.store import builtin_folder
 from napari_anysam.networks.sam2_build import official_configuration, read_configuration
+from official_layouts import yolo_v8_seg
 
 
 def shapes_of(network):
@@ -58,13 +59,32 @@ def test_the_shipped_model():
     assert str(identify(sam2_shapes(configuration))) == "anysam/nano"
 
 
+@pytest.mark.parametrize("scale", ["n", "s", "x"])
+def test_fast_sam(scale):
+    found = identify(yolo_v8_seg(scale))
+    assert (str(found), found.family) == (f"fast_sam/{scale}", "fast_sam")
+
+
+def test_a_yolo_of_many_classes_is_not_fast_sam():
+    with pytest.raises(UnknownArchitectureError, match=r"tells 80 classes apart.*choose FastSAM-s"):
+        identify(yolo_v8_seg("s", classes=80))
+
+
+def test_a_yolo_of_an_unknown_width_is_refused():
+    shapes = {**yolo_v8_seg("s"), "0.conv.weight": (40, 3, 3, 3)}
+    with pytest.raises(
+        UnknownArchitectureError, match=r"begins with 40 channels.*choose FastSAM-s"
+    ):
+        identify(shapes)
+
+
 def test_every_architecture_of_the_catalogue_can_be_found():
     known = {"anysam/nano"} | {f"sam/vit_{size}" for size in "blh"}
     known |= {f"sam_hq/vit_{size}" for size in ("tiny", "b", "l", "h")}
     known |= {"mobile_sam/vit_t", "medsam_lite/vit_t", "sam_med2d/vit_b"}
     known |= {"edge_sam/repvit_m1", "efficient_sam/vit_t", "efficient_sam/vit_s"}
     known |= {f"sam{v}/{s}" for v in ("2", "2.1") for s in ("tiny", "small", "base-plus", "large")}
-    known |= {"edge_tam/repvit_m1"}
+    known |= {"edge_tam/repvit_m1", "fast_sam/s", "fast_sam/x"}
     assert {spec.architecture for spec in catalogue()} == known
 
 
@@ -89,7 +109,6 @@ def test_sam_without_its_blocks_is_incomplete():
 @pytest.mark.parametrize(
     ("family", "tensor"),
     [
-        ("transformers", "vision_encoder.layers.0.attn.qkv.weight"),
         ("SAM 3", "detector.backbone.weight"),
     ],
 )

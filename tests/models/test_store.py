@@ -69,12 +69,72 @@ def test_a_removed_file_is_forgotten_and_stays_on_disk(store, tmp_path):
     assert file.exists()
 
 
+def test_what_a_file_is_said_to_be_is_remembered_beside_it(store, tmp_path):
+    file = tmp_path / "tuned.pth"
+    file.write_bytes(b"weights")
+    store.add(file, variant="medsam2-latest")
+    store.add(file)  # by somebody who says nothing
+    assert store.remembered_variant(file) == "medsam2"
+    assert store.added() == (file,)
+    store.add(file, variant="sam2.1-tiny")
+    assert store.remembered_variant(file) == "sam2.1-tiny"
+
+
+def test_what_was_said_of_other_content_does_not_count(store, tmp_path):
+    file = tmp_path / "tuned.pth"
+    file.write_bytes(b"weights")
+    store.add(file, variant="medsam")
+    file.write_bytes(b"another file under that name")
+    assert store.remembered_variant(file) is None
+    file.unlink()
+    assert store.remembered_variant(file) is None
+
+
+def test_a_removed_file_takes_what_was_said_of_it_along(store, tmp_path):
+    file = tmp_path / "tuned.pth"
+    file.write_bytes(b"weights")
+    store.add(file, variant="medsam")
+    store.remove(file)
+    store.add(file)
+    assert store.remembered_variant(file) is None
+
+
+def test_a_variant_must_be_known_and_belong_to_a_file(store, tmp_path):
+    with pytest.raises(ModelNotFoundError, match="No model is called 'medsam3'"):
+        store.add(tmp_path / "a.pt", variant="medsam3")
+    with pytest.raises(ModelNotFoundError, match=r"no file .*a\.pt"):
+        store.add(tmp_path / "a.pt", variant="medsam")
+    assert store.added() == ()
+
+
+def test_a_list_without_variants_is_read_and_completed(store, tmp_path):
+    file = tmp_path / "b.pt"
+    file.write_bytes(b"weights")
+    store.config_folder.mkdir()
+    (store.config_folder / "local_models.json").write_text('{"files": ["/a.pt"]}')
+    store.add(file, variant="medsam")
+    assert store.added() == (Path("/a.pt"), file)
+    assert store.remembered_variant("/a.pt") is None
+    assert store.remembered_variant(file) == "medsam"
+
+
 def test_writing_leaves_no_temporary_file(store, tmp_path):
     store.add(tmp_path / "a.pt")
     assert [entry.name for entry in store.config_folder.iterdir()] == ["local_models.json"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"files": 3}', "{", json.dumps({"models": []})])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"files": 3}',
+        "{",
+        json.dumps({"models": []}),
+        '{"files": [], "variants": 3}',
+        '{"files": [], "variants": {"/a.pt": {"variant": "medsam"}}}',
+    ],
+)
 def test_a_damaged_list_is_named_with_its_file(store, text):
     store.config_folder.mkdir()
     (store.config_folder / "local_models.json").write_text(text)

@@ -1,8 +1,15 @@
 import pytest
 import torch
 
+from fake_driver import install_nvidia_smi
 from napari_anysam.errors import CapabilityError
-from napari_anysam.networks.device import autocast, choose_device, choose_precision
+from napari_anysam.networks.device import (
+    autocast,
+    choose_device,
+    choose_precision,
+    limit_torch_threads,
+    unused_graphics_card,
+)
 
 CPU = torch.device("cpu")
 
@@ -65,3 +72,44 @@ def test_autocast_computes_in_the_precision(precision, dtype):
     left = torch.ones(4, 4)
     with autocast(CPU, precision):
         assert (left @ left).dtype == dtype
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch can use the card of this computer")
+class TestACardThatTorchCannotUse:
+    def test_is_named_with_the_command_that_helps(self, tmp_path, monkeypatch):
+        install_nvidia_smi(monkeypatch, tmp_path, answer="NVIDIA RTX A2000")
+        found = unused_graphics_card()
+        assert "a graphics card (NVIDIA RTX A2000)" in found
+        assert "uv pip install --reinstall --torch-backend=auto torch torchvision" in found
+
+    def test_is_not_there_without_a_driver(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert unused_graphics_card() == ""
+
+    def test_is_not_there_where_the_driver_finds_none(self, tmp_path, monkeypatch):
+        install_nvidia_smi(monkeypatch, tmp_path, answer="No devices were found", code=6)
+        assert unused_graphics_card() == ""
+
+    def test_may_have_a_driver_that_does_not_answer(self, tmp_path, monkeypatch):
+        install_nvidia_smi(monkeypatch, tmp_path, answer="NVIDIA-SMI has failed", code=9)
+        assert "does not answer 'nvidia-smi'" in unused_graphics_card()
+
+    @pytest.mark.parametrize("devices", ["", "-1"])
+    def test_is_not_mentioned_where_it_was_hidden_on_purpose(self, tmp_path, monkeypatch, devices):
+        install_nvidia_smi(monkeypatch, tmp_path, answer="NVIDIA RTX A2000")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
+        assert unused_graphics_card() == ""
+
+
+def test_torch_gets_no_more_threads_than_cores():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        limit_torch_threads(2)
+        assert torch.get_num_threads() == 2
+        limit_torch_threads(8)
+        assert torch.get_num_threads() == 2
+        limit_torch_threads(0)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

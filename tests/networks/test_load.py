@@ -18,10 +18,10 @@ from napari_anysam.errors import (
     UnknownArchitectureError,
 )
 from napari_anysam.models.catalogue import catalogue
-from napari_anysam.models.store import builtin_folder
+from napari_anysam.models.store import builtin_folder, default_store
 from napari_anysam.networks.load import load_with_report
 from napari_anysam.networks.sam2_build import official_configuration, read_configuration
-from tiny_sam import tiny_sam
+from tiny_sam import save_vit_b, tiny_sam
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
 
@@ -81,6 +81,7 @@ class TestFiles:
         assert (model.family, model.image_size, model.precision) == ("sam2", 256, "fp32")
         assert model.capabilities.tracking
 
+    @pytest.mark.filterwarnings("ignore:Nothing tells whether:UserWarning")
     def test_an_official_sam2_file(self, sam21_tiny):
         model = anysam.load_model(sam21_tiny, precision="fp32")
         assert (model.name, model.family, model.image_size) == ("renamed", "sam2", 1024)
@@ -169,6 +170,46 @@ class TestVariant:
         file = saved(nano, tmp_path / "a.pt")
         with pytest.raises(ModelNotFoundError, match=r"no variant of anysam/nano.*anysam-nano-3"):
             anysam.load_model(file, variant="sam2.1-tiny")
+
+
+class TestAmbiguousFile:
+    """A file that may be SAM or MedSAM, by its tensors."""
+
+    @pytest.fixture
+    def file(self, tmp_path):
+        return save_vit_b(tmp_path / "tuned.pth")
+
+    def test_a_warning_says_what_is_assumed_and_how_to_say_otherwise(self, file):
+        with pytest.warns(
+            UserWarning, match=r"tuned\.pth is SAM ViT-B or MedSAM; it is used as SAM"
+        ) as caught:
+            model = anysam.load_model(file)
+        assert "sam-vit-b or medsam" in str(caught[0].message)
+        assert caught[0].filename == __file__
+        assert (model.name, model.capabilities.points) == ("tuned", True)
+
+    @pytest.mark.parametrize("variant", ["sam-vit-b", "medsam"])
+    def test_what_the_caller_says_ends_the_doubt(self, file, variant):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            model = anysam.load_model(file, variant=variant)
+        assert model.capabilities.points == (variant == "sam-vit-b")
+
+    def test_what_was_said_when_it_was_added_counts(self, file):
+        default_store().add(file, variant="medsam")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            model = anysam.load_model(file)
+        assert (model.name, model.capabilities.points) == ("tuned (medsam)", False)
+
+    def test_what_is_said_now_counts_more(self, file):
+        default_store().add(file, variant="medsam")
+        assert anysam.load_model(file, variant="sam-vit-b").capabilities.points
+
+    def test_what_was_said_of_a_network_that_is_not_there_does_not_count(self, file):
+        default_store().add(file, variant="medsam2")
+        with pytest.warns(UserWarning, match="used as SAM ViT-B"):
+            anysam.load_model(file)
 
 
 class TestRefusals:

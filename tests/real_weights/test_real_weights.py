@@ -35,6 +35,7 @@ MODELS = {
     "medsam-lite": 0.5,
     "sam-med2d": 0.5,
     "medsam2": 0.6,
+    "fastsam-s": 0.7,
     "micro-sam-lm-vit-t": 0.7,
     "micro-sam-em-organelles-vit-t": 0.5,
     "micro-sam-histopathology-vit-b": 0.6,
@@ -67,6 +68,8 @@ def test_every_family_is_here():
 @pytest.mark.parametrize("name", MODELS)
 def test_official_weights_segment_coins(name, coins):
     spec = find_model(name)
+    if spec.family == "fast_sam":
+        pytest.importorskip("ultralytics")
     store = default_store()
     path = download(spec, store, read_settings())
     if spec.sha256 is None:

@@ -2,13 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 from skimage import data, filters, measure, segmentation
 
 import napari_anysam as anysam
 from napari_anysam.errors import Cancelled, ImageError, PromptError
+from napari_anysam.networks.protocol import Capabilities
+from napari_anysam.networks.sam import build_sam
 from napari_anysam.segmentation.interactive import PlanePredictor
+from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.regions import Region
+from tiny_sam import tiny_sam
 
 
 def iou(mask, truth):
@@ -185,6 +190,120 @@ def test_constant_and_partly_missing_pixels_are_answered(nano):
     image[:20] = np.nan
     box = [anysam.Prompt(1, box=(88, 118, 152, 182))]
     assert (anysam.segment(image, box, model=nano) == 1).sum() > 1000
+
+
+def test_a_lasso_finds_what_it_encloses_and_its_mask_stays_inside(nano, coins):
+    image, truth = coins
+    ious = []
+    for coin in measure.regionprops(truth)[::4]:
+        rows, columns = np.nonzero(truth == coin.label)
+        y0, x0, y1, x1 = rows.min() - 2, columns.min() - 2, rows.max() + 2, columns.max() + 2
+        lasso = [(y0, x0), (y0, x1), (y1, x1), (y1, x0)]
+        labels = anysam.segment(image, [anysam.Prompt(3, lasso=lasso)], model=nano)
+        ious.append(iou(labels == 3, truth == coin.label))
+        outside = np.ones(image.shape, bool)
+        outside[y0 : y1 + 1, x0 : x1 + 1] = False
+        assert not labels[outside].any()
+    assert np.mean(ious) > 0.85
+
+
+@pytest.mark.parametrize("threshold", [0.0, -5.0])
+def test_nothing_is_drawn_outside_a_lasso_through_the_object(nano, threshold):
+    image, truth = blob_image()
+    lasso = [(80, 100), (80, 150), (160, 150), (160, 100)]
+    options = MaskOptions(threshold=threshold, smoothing=4, fill_holes=100)
+    prompt = anysam.Prompt(1, points=[(120, 140)], lasso=lasso)
+    inside = anysam.segment(image, [prompt], model=nano, options=options) == 1
+    assert not inside[:, 151:].any()
+    assert inside[:, :151].sum() > 0.7 * truth[:, :151].sum()
+
+
+def test_corrections_in_a_lasso_stay_inside_and_do_not_see_the_cut(nano):
+    image, _ = blob_image()
+    plane = np.repeat(image[..., None], 3, axis=-1)
+    lasso = [(80, 100), (80, 150), (160, 150), (160, 100)]
+    predictor = PlanePredictor(nano)
+    first = predictor.predict(lambda: plane, "key", image.shape, anysam.Prompt(1, lasso=lasso))
+    # Half an object below the region of the first answer, so that its logits are resampled.
+    more = anysam.Prompt(1, lasso=[*lasso[:2], (230, 150), (230, 100)], points=[(130, 140)])
+    second = predictor.predict(lambda: plane, "key", image.shape, more, previous=first)
+    assert second.best.region != first.best.region
+    columns = second.best.region.column + np.flatnonzero(second.best.mask().any(axis=0))
+    assert columns.max() <= 150
+    assert second.best.mask().sum() > 500
+
+
+def test_a_scribble_along_the_object_gives_the_object(nano):
+    image, truth = blob_image()
+    stroke = anysam.Scribble([(110, 135), (125, 150), (112, 165)])
+    labels = anysam.segment(image, [anysam.Prompt(2, scribbles=[stroke])], model=nano)
+    assert iou(labels == 2, truth) > 0.8
+
+
+def test_a_negative_scribble_leaves_a_part_out(nano):
+    shape = (200, 200)
+    left, right = disc(shape, (100, 70), 30), disc(shape, (100, 130), 30)
+    image = np.where(left, 220, np.where(right, 120, 40)).astype(np.uint8)
+    along = anysam.Scribble([(100, 55), (100, 85)])
+    beside = [anysam.Scribble([(100, 115), (100, 145)], positive=sign) for sign in (True, False)]
+    both, one = (
+        anysam.segment(image, [anysam.Prompt(1, scribbles=[along, other])], model=nano) == 1
+        for other in beside
+    )
+    assert (one & right).sum() < 0.5 * (both & right).sum()
+
+
+def test_a_bare_mask_in_its_window_is_answered_as_the_whole_one(nano):
+    image, truth = blob_image()
+    rough = np.roll(truth, 6, axis=0)
+    rows, columns = np.nonzero(rough)
+    top, left = int(rows.min()), int(columns.min())
+    window = rough[top : rows.max() + 1, left : columns.max() + 1]
+    whole = anysam.segment(image, [anysam.Prompt(1, mask=rough)], model=nano)
+    part = anysam.segment(
+        image, [anysam.Prompt(1, mask=window, mask_origin=(top, left))], model=nano
+    )
+    np.testing.assert_array_equal(whole, part)
+    assert iou(whole == 1, truth) > iou(rough, truth)
+
+
+def test_padding_reaches_the_network_as_a_larger_box_would(nano):
+    image, _ = blob_image()
+    tight, wide = (
+        anysam.Prompt(1, box=(90, 120, 150, 180)),
+        anysam.Prompt(1, box=(84, 114, 156, 186)),
+    )
+    padded = anysam.segment(image, [tight], model=nano, options=MaskOptions(box_padding=0.1))
+    np.testing.assert_array_equal(padded, anysam.segment(image, [wide], model=nano))
+
+
+def test_every_kind_of_prompt_works_on_every_kind_of_network():
+    image, truth = blob_image((96, 96), (48, 48), 20)
+    kinds = [
+        {"lasso": [(20, 20), (20, 76), (76, 76), (76, 20)]},
+        {"scribbles": [anysam.Scribble([(40, 40), (56, 56)])]},
+        {"mask": truth},
+        {"box": (28, 28, 68, 68)},
+    ]
+    prompts = [anysam.Prompt(number, **kind) for number, kind in enumerate(kinds, start=1)]
+    weights = tiny_sam().state_dict()
+    for capabilities in (
+        Capabilities(),
+        Capabilities(masks=False),
+        Capabilities(points=False, masks=False),
+        Capabilities(masks=False, negative_points=False, most_places=6),
+    ):
+        model = build_sam(
+            weights,
+            name="tiny",
+            key="weights",
+            device=torch.device("cpu"),
+            precision="fp32",
+            capabilities=capabilities,
+        )
+        plane = np.repeat(image[..., None], 3, axis=-1)
+        found = PlanePredictor(model).predict_many(lambda p=plane: p, "key", (96, 96), prompts)
+        assert [answer.object_id for answer in found] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_anysam.segmentation.prompts import Prompt
-from napari_anysam.segmentation.regions import Region, refining_region, regions_for
+from napari_anysam.segmentation.prompts import Prompt, Scribble
+from napari_anysam.segmentation.regions import (
+    Region,
+    mask_in,
+    prompt_extent,
+    refining_region,
+    regions_for,
+)
 
 SHAPES = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 
@@ -108,3 +114,52 @@ def test_a_mask_is_seen_around_its_extent(value):
     (region,) = regions_for(Prompt(mask=mask, points=points), (1000, 1000), 256)
     assert region.contains_box((600, 300, 640, 330))
     assert region.height < 120
+
+
+def test_the_extent_covers_lassos_scribbles_and_windowed_masks():
+    lasso = Prompt(lasso=[(10, 20), (10, 40), (30, 30)])
+    assert prompt_extent(lasso) == (9.5, 19.5, 30.5, 40.5)
+    stroke = Prompt(points=[(5, 5)], scribbles=[Scribble([(8, 9), (12, 4)])])
+    assert prompt_extent(stroke) == (4.5, 3.5, 12.5, 9.5)
+    mask = np.zeros((10, 10), bool)
+    mask[2:5, 3:9] = True
+    assert prompt_extent(Prompt(mask=mask, mask_origin=(100, 50))) == (102, 53, 105, 59)
+
+
+@given(
+    row=st.integers(0, 20),
+    column=st.integers(0, 20),
+    height=st.integers(1, 30),
+    width=st.integers(1, 30),
+)
+def test_a_windowed_mask_is_seen_from_every_region_as_the_whole_one(row, column, height, width):
+    window = np.random.default_rng(row + 31 * column).random((9, 7)) > 0.4
+    whole = np.zeros((50, 50), bool)
+    whole[12:21, 15:22] = window
+    region = Region(row, column, height, width)
+    seen = mask_in(Prompt(mask=window, mask_origin=(12, 15)), region)
+    np.testing.assert_array_equal(seen, mask_in(Prompt(mask=whole), region))
+    np.testing.assert_array_equal(seen, whole[region.slices])
+
+
+@given(
+    row=st.floats(0, 2000),
+    column=st.floats(0, 1500),
+    height=st.floats(1, 90),
+    width=st.floats(1, 90),
+)
+def test_small_objects_lie_in_the_regions_they_share_with_their_margin(row, column, height, width):
+    plane = (2100, 1600)
+    box = (row, column, row + height, column + width)
+    (region,) = regions_for(Prompt(box=box), plane, 1024)
+    margin = 0.175 * max(height, width)
+    y0, x0, y1, x1 = row - margin, column - margin, row + height + margin, column + width + margin
+    kept = (max(y0, 0), max(x0, 0), min(y1, plane[0]), min(x1, plane[1]))
+    assert region.contains_box(kept)
+
+
+def test_many_small_objects_share_few_regions_of_a_large_network():
+    places = np.random.default_rng(0).integers(0, 1000, (500, 2))
+    prompts = [Prompt(box=(row, column, row + 20, column + 20)) for row, column in places.tolist()]
+    regions = {regions_for(prompt, (1024, 1024), 1024)[0] for prompt in prompts}
+    assert len(regions) <= 49

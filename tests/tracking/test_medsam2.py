@@ -128,7 +128,8 @@ class TestWhichMemberAFileIs:
         assert model.capabilities.tracking
 
     def test_without_a_hint_it_is_sam21_tiny(self, file, model):
-        plain = anysam.load_model(file, device="cpu", precision="fp32")
+        with pytest.warns(UserWarning, match="Nothing tells whether"):
+            plain = anysam.load_model(file, device="cpu", precision="fp32")
         assert (plain.name, plain.image_size) == ("any", 1024)
         assert plain.key != model.key
 

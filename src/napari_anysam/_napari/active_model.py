@@ -8,7 +8,7 @@ How the widgets use it::
     active.failed.connect(self._complain) # Exception: the model that was active stays so
     active.ensure()                       # loads the shipped model if none was asked for yet
     active.request("sam2.1-tiny", device="auto", precision="auto")   # or a path; returns at once
-    active.model, active.name, active.busy, active.message
+    active.model, active.name, active.device, active.hint, active.busy, active.message
 
 Every signal is emitted on the GUI thread. The latest request wins: an answer to an earlier one is
 dropped, and one that has not begun is never started. A checkpoint file that was loaded by its path
@@ -42,11 +42,12 @@ __all__ = ["ActiveModel", "Request", "active_model"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for: a catalogue name or a path, and where and how it shall compute."""
+    """What was asked for, as ``napari_anysam.load_model`` takes it."""
 
     name_or_path: str | Path
     device: str = "auto"
     precision: str = "auto"
+    variant: str | None = None
 
     @property
     def title(self) -> str:
@@ -78,6 +79,7 @@ class ActiveModel:
         self._requested: Request | None = None
         self._active: Request | None = None
         self._message = ""
+        self._hint = ""
         self._generation = 0
         self._future: Future[None] | None = None
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="anysam-load")
@@ -92,6 +94,19 @@ class ActiveModel:
     def name(self) -> str:
         """Name of the active model; empty while there is none."""
         return "" if self._model is None else self._model.name
+
+    @property
+    def device(self) -> str:
+        """Where the active model computes now, such as "cpu"; empty while there is none.
+
+        It may change while it works: a model that does not fit on a graphics card goes to the CPU.
+        """
+        return "" if self._model is None else str(self._model.device)
+
+    @property
+    def hint(self) -> str:
+        """How the active model could use the computer better, in a sentence; empty if it cannot."""
+        return self._hint
 
     @property
     def active_request(self) -> Request | None:
@@ -119,7 +134,11 @@ class ActiveModel:
             self.request(DEFAULT_MODEL)
 
     def request(
-        self, name_or_path: str | Path, device: str = "auto", precision: str = "auto"
+        self,
+        name_or_path: str | Path,
+        device: str = "auto",
+        precision: str = "auto",
+        variant: str | None = None,
     ) -> None:
         """Load a model in the background and make it the active one; returns at once.
 
@@ -127,10 +146,10 @@ class ActiveModel:
         ----------
         name_or_path : str or Path
             Catalogue name, or path of a checkpoint file.
-        device, precision : str
+        device, precision, variant : str
             As in ``napari_anysam.load_model``.
         """
-        request = Request(name_or_path, device, precision)
+        request = Request(name_or_path, device, precision, variant)
         self._generation += 1
         if self._future is not None:
             self._future.cancel()
@@ -169,10 +188,12 @@ class ActiveModel:
             self._future.cancel()
         self._finish()
         self._model = self._active = self._requested = None
+        self._hint = ""
         gc.collect()
 
     def _load(self, request: Request, generation: int) -> None:
         """Load on the worker thread; every answer goes through the relay."""
+        from napari_anysam.networks.device import unused_graphics_card
         from napari_anysam.networks.load import load_with_report
 
         def report(words: str) -> None:
@@ -182,14 +203,20 @@ class ActiveModel:
 
         try:
             model = load_with_report(
-                request.name_or_path, request.device, request.precision, report=report
+                request.name_or_path,
+                request.device,
+                request.precision,
+                request.variant,
+                report=report,
             )
             if isinstance(request.name_or_path, Path):
-                default_store().add(request.name_or_path)
+                default_store().add(request.name_or_path, variant=request.variant)
+            slow = request.device == "auto" and model.device.type == "cpu"
+            hint = unused_graphics_card() if slow else ""
         except Exception as error:  # shown to the user by whoever listens
             self._relay.done.emit(generation, request, error)
         else:
-            self._relay.done.emit(generation, request, model)
+            self._relay.done.emit(generation, request, _Loaded(model, hint))
 
     def _on_report(self, generation: int, words: str) -> None:
         if generation == self._generation:
@@ -203,10 +230,13 @@ class ActiveModel:
             self._finish()
             self.failed.emit(outcome)
             return
-        self._model = outcome  # type: ignore[assignment]
+        if not isinstance(outcome, _Loaded):
+            return
+        self._model, self._hint = outcome.model, outcome.hint
         self._active = self._requested = request
         self._finish()
-        self.loaded.emit(outcome)
+        self.loaded.emit(outcome.model)
+        self._executor.submit(_free_cached_memory)  # nobody uses the model before any more
 
     def _say(self, words: str) -> None:
         self._message = words
@@ -216,6 +246,20 @@ class ActiveModel:
         self._future = None
         self._message = ""
         self._relay.idle.emit()
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What the loading thread found out."""
+
+    model: PromptableModel
+    hint: str
+
+
+def _free_cached_memory() -> None:
+    from napari_anysam.networks.device import free_cached_memory
+
+    free_cached_memory()
 
 
 class _Relay(QObject):  # type: ignore[misc]  # Qt has no types here

@@ -21,11 +21,18 @@ class QtDelivery(QObject):  # type: ignore[misc]  # Qt has no types here
         super().__init__(parent)
         self._open = True
         self._handed_over.connect(self._call, Qt.ConnectionType.QueuedConnection)
+        # Qt lets go of an object's own methods before it says that the object is destroyed.
+        self.destroyed.connect(lambda: self.close())  # noqa: PLW0108
 
     def __call__(self, call: Callable[[], None]) -> None:
         """Have ``call()`` run by the event loop of this object's thread."""
-        if self._open:
+        if not self._open:
+            return
+        try:
             self._handed_over.emit(call)
+        except RuntimeError:  # Qt has deleted this object in the meantime
+            if self._open:
+                raise
 
     def close(self) -> None:
         """Drop what is still on its way."""

@@ -11,37 +11,39 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QTextOption
 from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QButtonGroup,
     QComboBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
-    QHeaderView,
+    QGridLayout,
     QLabel,
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QRadioButton,
-    QTableWidget,
-    QTableWidgetItem,
     QTextBrowser,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_anysam._napari.active_model import Request, active_model
+from napari_anysam._napari.background import Background
 from napari_anysam._napari.downloads import downloads
-from napari_anysam._napari.model_rows import COLUMNS, ModelRow, progress_words, resolve_rows
+from napari_anysam._napari.hub_panel import HubPanel
+from napari_anysam._napari.model_chooser import LINK_COLOUR, ModelChooser
+from napari_anysam._napari.model_rows import ModelRow, progress_words, resolve_rows
+from napari_anysam._napari.model_table import ModelTable
 from napari_anysam._napari.model_transfers import ModelTransfers
+from napari_anysam._napari.variant_question import VariantQuestion
 from napari_anysam.errors import AnySAMError
 from napari_anysam.models.catalogue import catalogue
+from napari_anysam.models.measurements import default_measurements
+from napari_anysam.models.recognition import possible_variants
 from napari_anysam.models.store import default_store
 from napari_anysam.networks.device import DEVICES, PRECISIONS, available_devices
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QHideEvent, QShowEvent
+    from qtpy.QtGui import QEnterEvent, QHideEvent, QShowEvent
 
+    from napari_anysam.models.catalogue import ModelSpec
     from napari_anysam.networks.protocol import PromptableModel
 
 __all__ = ["ModelManagerWidget"]
@@ -69,18 +71,24 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._active = active_model()
         self._downloads = downloads()
         self._store = default_store()
-        self._rows: tuple[ModelRow, ...] = ()
+        self._reading = Background(self)
+        self._examining = Background(self)
         self._error = ""
         self._make_widgets()
         self._lay_out()
-        self.add_button.clicked.connect(self._choose_file)
-        self.forget_button.clicked.connect(self._forget)
+        self.table.activated_row.connect(lambda row: self._ask(row.target))
+        self.table.itemSelectionChanged.connect(self._show_details)
+        self.filter.textChanged.connect(self.table.filter)
+        self.chooser_button.toggled.connect(self.chooser.setVisible)
+        self.chooser.chosen.connect(self._show_proposed)
         self.transfers.deleted.connect(self._refresh)
-        self.filter.textChanged.connect(self._hide_rows)
+        self.add_button.clicked.connect(self._choose_file)
+        self.hub_button.toggled.connect(self.hub.setVisible)
+        self.forget_button.clicked.connect(self._forget)
+        self.hub.fetched.connect(self._add_fetched)
+        self.question.answered.connect(self._ask)
         self.device.textActivated.connect(self._reload)
         self.precision.textActivated.connect(self._reload)
-        self.table.itemSelectionChanged.connect(self._show_details)
-        self._radios.idClicked.connect(self._activate)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
         """Catch up with the active model, and follow it while the dock can be seen."""
@@ -90,6 +98,11 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._active.failed.connect(self._on_failed, unique=True)
         self._downloads.changed.connect(self._on_download, unique=True)
         self._active.ensure()
+        self._refresh()
+
+    def enterEvent(self, event: QEnterEvent) -> None:  # noqa: N802 - Qt's name
+        """Catch up with the disk and with what was measured when the user turns to the dock."""
+        super().enterEvent(event)
         self._refresh()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802 - Qt's name
@@ -105,30 +118,32 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def _make_widgets(self) -> None:
         self.state = _paragraph()
+        self.hint = _paragraph()
+        self.chooser_button = QPushButton("Help me choose")
+        self.chooser_button.setToolTip("Say what you segment, and see which models suit it.")
+        self.chooser_button.setCheckable(True)
+        self.chooser = ModelChooser()
+        self.chooser.hide()
         self.filter = QLineEdit()
         self.filter.setPlaceholderText("Filter: microscopy, boxes, on disk, ...")
         self.filter.setToolTip("Show only models whose row or description holds all these words.")
         self.filter.setClearButtonEnabled(True)
-        self.table = QTableWidget(0, len(COLUMNS))
-        self.table.setHorizontalHeaderLabels(list(COLUMNS))
-        self.table.verticalHeader().hide()
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setShowGrid(False)
-        self.table.setMinimumHeight(120)
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self._radios = QButtonGroup(self)
+        self.table = ModelTable()
         self.details = QTextBrowser()
         self.details.setOpenExternalLinks(True)
-        # Qt's own blue cannot be read on a dark theme.
-        self.details.document().setDefaultStyleSheet("a { color: #3d8bfd }")
+        self.details.document().setDefaultStyleSheet(f"a {{ color: {LINK_COLOUR} }}")
         self.details.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.details.setMaximumHeight(8 * self.details.fontMetrics().lineSpacing())
+        self.transfers = ModelTransfers(self._store, self._downloads)
         self.add_button = QPushButton("Add file...")
         self.add_button.setToolTip("Load a checkpoint from this computer and keep it in the list.")
+        self.hub_button = QPushButton("Add from hub")
+        self.hub_button.setToolTip("Fetch a checkpoint from a repository of Hugging Face.")
+        self.hub_button.setCheckable(True)
         self.forget_button = QPushButton("Forget")
-        self.transfers = ModelTransfers(self._store, self._downloads)
+        self.hub = HubPanel()
+        self.hub.hide()
+        self.question = VariantQuestion()
         self.device = _combo(DEVICES)
         self.device.setToolTip("Where the model computes; auto takes a graphics card if it can.")
         self.precision = _combo(PRECISIONS)
@@ -142,71 +157,62 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.error.setStyleSheet("color: #e0605a")  # readable on napari's dark and light themes
 
     def _lay_out(self) -> None:
-        files = QHBoxLayout()
-        files.addWidget(self.add_button)
-        files.addWidget(self.forget_button)
+        files = QGridLayout()
+        files.addWidget(self.add_button, 0, 0)
+        files.addWidget(self.hub_button, 0, 1)
+        files.addWidget(self.forget_button, 1, 0)
+        files.addWidget(self.transfers.folder_button, 1, 1)
         form = QFormLayout()
         form.addRow("Device", self.device)
         form.addRow("Precision", self.precision)
         layout = QVBoxLayout(self)
         layout.addWidget(self.state)
+        layout.addWidget(self.hint)
         layout.addWidget(self.progress)
         layout.addWidget(self.error)
+        layout.addWidget(self.question)
+        layout.addWidget(self.chooser_button)
+        layout.addWidget(self.chooser)
         layout.addWidget(self.filter)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.details)
         layout.addWidget(self.transfers)
         layout.addLayout(files)
+        layout.addWidget(self.hub)
         layout.addLayout(form)
 
     def _refresh(self) -> None:
-        """Read again what is on disk, and show it with the state of the active model."""
-        try:
-            self._rows = resolve_rows(self._store)
-        except AnySAMError as error:
-            self._error = str(error)
-        self._fill_table()
+        """Read again what is on disk, on a thread, and show it with the state of the model."""
+        self._render()
+        self._reading.ask(
+            lambda: resolve_rows(self._store, default_measurements()),
+            self._show_rows,
+            self._complain,
+        )
+
+    def _show_rows(self, rows: tuple[ModelRow, ...]) -> None:
+        self.table.show_rows(rows)
+        for row in rows:
+            if row.spec is not None:
+                self._show_progress(row.spec.name)
+        self._show_details()
         self._render()
 
-    def _fill_table(self) -> None:
-        selected = self._selected()
-        for button in self._radios.buttons():  # the table deletes them later, not now
-            self._radios.removeButton(button)
-        with QSignalBlocker(self.table):
-            self.table.setRowCount(0)
-            self.table.setRowCount(len(self._rows))
-            for index, row in enumerate(self._rows):
-                self._fill_row(index, row)
-        self._hide_rows()
-        targets = [row.target for row in self._rows]
-        if selected is not None and selected.target in targets:
-            self.table.selectRow(targets.index(selected.target))
-        self._show_details()
+    def _complain(self, error: Exception) -> None:
+        self._error = _one_sentence(error)
+        self._render()
 
-    def _hide_rows(self) -> None:
-        """Hide the rows that lack a word of the filter."""
-        words = self.filter.text().casefold().split()
-        for index, row in enumerate(self._rows):
-            self.table.setRowHidden(index, not all(word in row.searched for word in words))
-
-    def _fill_row(self, index: int, row: ModelRow) -> None:
-        for column, text in enumerate(row.cells):
-            item = QTableWidgetItem("" if column == 0 else text)
-            item.setToolTip(row.details)
-            self.table.setItem(index, column, item)
-        if row.spec is not None:
-            self._show_progress(row.spec.name)
-        radio = QRadioButton(_shortened(row.title))
-        radio.setToolTip(row.details)
-        radio.setEnabled(row.available)
-        self._radios.addButton(radio, index)
-        self.table.setCellWidget(index, 0, radio)
+    def _show_proposed(self, name: str) -> None:
+        """Bring a proposed model into view, even if the filter would hide it."""
+        self.filter.clear()
+        self.table.select(name)
 
     def _render(self) -> None:
         """Show the state of the active model: its row, its words, its device."""
         self._render_progress(self._active.message)
         request = self._active.requested
-        self._check_row()
+        row = self._active_row()
+        self.table.check(None if row is None else row.target)
         if request is not None:
             _select(self.device, request.device)
             _select(self.precision, request.precision)
@@ -220,6 +226,8 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.error.setVisible(bool(self._error))
         self.progress.setVisible(self._active.busy)
         self.state.setText(words or _state(self._active.model))
+        self.hint.setText(self._active.hint)
+        self.hint.setVisible(bool(self._active.hint))
 
     def _render_devices(self) -> None:
         """Grey what this computer lacks; torch, which knows, is imported once a model is there."""
@@ -229,20 +237,8 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             item.setEnabled(name in present)
             item.setToolTip("" if name in present else _ABSENT[name])
 
-    def _check_row(self) -> None:
-        row = self._active_row()
-        if row is not None:
-            index = self._rows.index(row)
-            self._radios.button(index).setChecked(True)
-            self.table.scrollTo(self.table.model().index(index, 0))
-            return
-        self._radios.setExclusive(False)
-        for button in self._radios.buttons():
-            button.setChecked(False)
-        self._radios.setExclusive(True)
-
     def _show_details(self) -> None:
-        row = self._selected()
+        row = self.table.selected_row()
         shown = self._active_row() if row is None else row
         text = "Select a model to read about it." if shown is None else shown.details
         self.details.setHtml(_with_links(text))
@@ -266,10 +262,9 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._refresh()
 
     def _show_progress(self, name: str) -> None:
-        index = next((k for k, row in enumerate(self._rows) if row.target == name), None)
         state = self._downloads.state(name)
-        if index is not None and state is not None and state.running:
-            self.table.item(index, 1).setText(progress_words(state.progress))
+        if state is not None and state.running:
+            self.table.set_status(name, progress_words(state.progress))
             self.transfers.show_progress()
 
     def _active_row(self) -> ModelRow | None:
@@ -277,15 +272,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         request = self._active.requested
         if request is None:
             return None
-        return next((row for row in self._rows if _is_of(request, row)), None)
-
-    def _selected(self) -> ModelRow | None:
-        indices = [index.row() for index in self.table.selectionModel().selectedRows()]
-        return self._rows[indices[0]] if indices and indices[0] < len(self._rows) else None
-
-    def _activate(self, index: int) -> None:
-        self.table.selectRow(index)
-        self._ask(self._rows[index].target)
+        return next((row for row in self.table.rows if _is_of(request, row)), None)
 
     def _reload(self, _text: str) -> None:
         """Take a new device or precision for the model that is active or on its way."""
@@ -293,22 +280,43 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         if request is not None:
             self._ask(request.name_or_path)
 
-    def _ask(self, target: str | Path) -> None:
-        self._active.request(target, self.device.currentText(), self.precision.currentText())
+    def _ask(self, target: str | Path, variant: str | None = None) -> None:
+        self._active.request(
+            target, self.device.currentText(), self.precision.currentText(), variant
+        )
         self._render()
 
     def _choose_file(self) -> None:
         dialog = QFileDialog(self, "Add a checkpoint file", "", _FILTER)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.fileSelected.connect(self._add_file)
+        dialog.fileSelected.connect(lambda path: self._add_file(Path(path)))
         dialog.open()
 
-    def _add_file(self, path: str) -> None:
-        self._ask(Path(path).resolve())
+    def _add_fetched(self, path: Path) -> None:
+        self.hub_button.setChecked(False)
+        self._add_file(path)
+
+    def _add_file(self, path: Path) -> None:
+        """Load a file, after the question what it is where its content cannot tell."""
+        path = path.absolute()
+        self.question.hide()
+
+        def examine() -> tuple[ModelSpec, ...]:
+            told = self._store.remembered_variant(path) is not None
+            return () if told else possible_variants(path)
+
+        def go_on(variants: tuple[ModelSpec, ...]) -> None:
+            if variants:
+                self.question.ask(path, variants)
+            else:
+                self._ask(path)
+
+        # A file that cannot be read is explained by the loading itself.
+        self._examining.ask(examine, go_on, lambda _: self._ask(path))
 
     def _forget(self) -> None:
-        row = self._selected()
+        row = self.table.selected_row()
         if row is not None and row.added:
             self._store.remove(row.target)
             self._refresh()
@@ -338,7 +346,8 @@ def _breakable(text: str) -> str:
 
 def _with_links(text: str) -> str:
     """Write plain text as HTML in which addresses can be clicked."""
-    return re.sub(r"(https://[^\s,]+)", r'<a href="\1">\1</a>', html.escape(text))
+    linked = re.sub(r"(https://[^\s,]+)", r'<a href="\1">\1</a>', html.escape(text))
+    return linked.replace("\n", "<br>")
 
 
 def _combo(choices: tuple[str, ...]) -> QComboBox:
@@ -364,14 +373,6 @@ def _state(model: PromptableModel | None) -> str:
     if model is None:
         return "No model is active."
     return f"{model.name} is active, on {model.device} in {model.precision}."
-
-
-def _shortened(title: str, length: int = 24) -> str:
-    """Cut a long name in its middle, so that its end can still be read."""
-    if len(title) <= length:
-        return title
-    half = (length - 3) // 2
-    return f"{title[:half]}...{title[-half:]}"
 
 
 def _one_sentence(error: Exception) -> str:

@@ -38,7 +38,7 @@ class ModelTransfers(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._row: ModelRow | None = None
         self.download_button = QPushButton("Download")
         self.delete_button = QPushButton("Delete")
-        self.folder_button = QPushButton("Open folder")
+        self.folder_button = QPushButton("Open folder")  # the manager finds its place
         self.folder_button.setToolTip(f"Show {store.models_folder}, where models lie.")
         self.progress = QProgressBar()  # the table's status is cut off in a narrow dock
         self.progress.setRange(0, 1000)
@@ -48,7 +48,6 @@ class ModelTransfers(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(self.download_button, 0, 0)
         layout.addWidget(self.delete_button, 0, 1)
         layout.addWidget(self.progress, 1, 0, 1, 2)
-        layout.addWidget(self.folder_button, 2, 0, 1, 2)
         self.download_button.clicked.connect(self._download_or_pause)
         self.delete_button.clicked.connect(self._delete)
         self.folder_button.clicked.connect(self._open_folder)

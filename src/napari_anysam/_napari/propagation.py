@@ -225,6 +225,7 @@ class Propagation:
         if not self._abandoned:
             self.work.record(self._change, "propagation")
             self._refresh(now=True)
+        del self._model, self._planes  # an ended run is still looked at, and may be for long
         self._on_end(error)
 
     def _stack_prompts(self) -> list[Prompt]:

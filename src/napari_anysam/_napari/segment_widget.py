@@ -232,9 +232,10 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             self._keys.follow(())
 
     def _render_model(self) -> None:
-        name = self._active.name or self._active.message or "none"
+        active = self._active
+        name = f"{active.name} ({active.device})" if active.name else active.message or "none"
         self.model_name.setText(name)
-        self.model_name.setToolTip(f"Answers clicks and boxes: {name}")
+        self.model_name.setToolTip(f"Answers clicks and boxes: {name}. {active.hint}".strip())
 
     def _render_tools(self, status: Status) -> None:
         for button, action in ((self.point_button, "point"), (self.box_button, "box")):

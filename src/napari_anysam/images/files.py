@@ -1,22 +1,23 @@
-"""Images from files: TIFF, PNG, JPEG and Zarr, lazily where their layout allows it.
+"""Images from files: TIFF, PNG, JPEG, NPY and Zarr, lazily where their layout allows it.
 
-Planes that lie uncompressed in a TIFF are mapped, a Zarr array is opened and not read, and of a
-large compressed TIFF pages are decoded as they are asked for. Small compressed files are read at
-once: slicing them along another axis would decode every page again for every plane.
+Planes that lie uncompressed in a TIFF or an NPY file are mapped, a Zarr array is opened and not
+read, and of a large compressed TIFF pages are decoded as they are asked for. Small compressed files
+are read at once: slicing them along another axis would decode every page again for every plane.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.errors import ImageError
+from napari_anysam.images.pixel_sizes import ome_tiff_sizes, ome_zarr_sizes
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["ImageFile", "read_image"]
+__all__ = ["ImageFile", "read_image", "read_labels"]
 
 READ_AT_ONCE_BYTES = 256 * 2**20
 _TIFF = (".tif", ".tiff", ".btf", ".lsm")
@@ -34,10 +35,16 @@ class ImageFile:
     axes : str
         One capital letter per axis where the file names them ("TCZYX", "S" for colour samples,
         "Q" or "I" for an axis of unknown meaning), else empty.
+    scale : tuple of float or None
+        Size of a pixel along every axis, where an OME file tells it.
+    units : tuple of str or None
+        Units of these sizes as the file spells them.
     """
 
     array: Any
     axes: str = ""
+    scale: tuple[float, ...] | None = None
+    units: tuple[str | None, ...] = ()
 
     @property
     def channel_axis(self) -> int | None:
@@ -52,8 +59,8 @@ def read_image(path: str | PathLike[str], level: int = 0) -> ImageFile:
     Parameters
     ----------
     path : path
-        A .tif, .tiff, .btf, .lsm, .png, .jpg or .jpeg file, or the folder of a Zarr array, of a
-        Zarr group with one array, or of an OME-Zarr image (0.4 and 0.5).
+        A .tif, .tiff, .btf, .lsm, .png, .jpg, .jpeg or .npy file, or the folder of a Zarr array,
+        of a Zarr group with one array, or of an OME-Zarr image (0.4 and 0.5).
     level : int
         Resolution level of a pyramid; 0 is the largest.
 
@@ -76,9 +83,11 @@ def read_image(path: str | PathLike[str], level: int = 0) -> ImageFile:
         reader = _read_tiff
     elif path.suffix.lower() in _PICTURES:
         reader = _read_picture
+    elif path.suffix.lower() == ".npy":
+        reader = _read_numpy
     else:
         raise ImageError(
-            f"{path} is of no kind that can be read; convert it to TIFF, PNG, JPEG or Zarr."
+            f"{path} is of no kind that can be read; convert it to TIFF, PNG, JPEG, NPY or Zarr."
         )
     try:
         return reader(path, level)
@@ -97,6 +106,49 @@ def read_image(path: str | PathLike[str], level: int = 0) -> ImageFile:
         raise ImageError(f"{path} could not be read ({detail}); {remedy}.") from error
 
 
+def read_labels(path: str | PathLike[str], level: int = 0) -> ImageFile:
+    """Open a file of labels.
+
+    Parameters
+    ----------
+    path : path
+        A file that ``read_image`` reads. The values of a PNG with a colour table are its indices.
+    level : int
+        Resolution level of a pyramid; 0 is the largest.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read, or holds colours or fractions.
+    """
+    path = Path(path)
+    indices = _colour_indices(path) if path.suffix.lower() == ".png" and path.is_file() else None
+    if indices is None:
+        labels = read_image(path, level)
+    else:
+        _check_level(path, level, 1)
+        labels = ImageFile(indices, "YX")
+    colours = labels.axes.endswith("S")
+    if labels.array.dtype.kind not in "bui" or colours:
+        raise ImageError(
+            f"{path} holds {'colours' if colours else labels.array.dtype} and no labels; give a "
+            "file of integers, one for each object."
+        )
+    # Three or four planes written by tifffile without a word about them pass for colour planes.
+    return replace(labels, axes=labels.axes.replace("S", "Q"))
+
+
+def _colour_indices(path: Path) -> Any:
+    import numpy as np
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture) if picture.mode == "P" else None
+    except (OSError, UnidentifiedImageError):
+        return None  # read_image tells what is wrong
+
+
 def _read_tiff(path: Path, level: int) -> ImageFile:
     import tifffile
 
@@ -105,12 +157,17 @@ def _read_tiff(path: Path, level: int) -> ImageFile:
         _check_level(path, level, len(series.levels))
         chosen = series.levels[level]
         axes = chosen.axes
+        scale, units = ome_tiff_sizes(file.ome_metadata, axes)
+        if scale is not None:
+            # The file tells the sizes of the largest level.
+            shapes = zip(series.levels[0].shape, chosen.shape, scale, strict=True)
+            scale = tuple(size * largest / own for largest, own, size in shapes)
         if chosen.dataoffset is None and chosen.nbytes <= READ_AT_ONCE_BYTES:
-            return ImageFile(chosen.asarray(), axes)
+            return ImageFile(chosen.asarray(), axes, scale, units)
         mappable = chosen.dataoffset is not None and file.filehandle.is_file
     if mappable:
-        return ImageFile(tifffile.memmap(path, series=0, level=level, mode="r"), axes)
-    return ImageFile(_open_pages(path, level), axes)
+        return ImageFile(tifffile.memmap(path, series=0, level=level, mode="r"), axes, scale, units)
+    return ImageFile(_open_pages(path, level), axes, scale, units)
 
 
 def _open_pages(path: Path, level: int) -> Any:
@@ -131,6 +188,13 @@ def _read_picture(path: Path, level: int) -> ImageFile:
     if array.ndim == 3 and array.shape[2] == 2:
         array = array[..., 0]  # grey and alpha
     return ImageFile(array, "YX" if array.ndim == 2 else "YXS")
+
+
+def _read_numpy(path: Path, level: int) -> ImageFile:
+    import numpy as np
+
+    _check_level(path, level, 1)
+    return ImageFile(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _read_zarr(path: Path, level: int) -> ImageFile:
@@ -169,13 +233,17 @@ def _read_multiscale(path: Path, group: Any, image: dict[str, Any], level: int) 
     axes = "".join(name[:1].upper() for name in names)
     if len(axes) != array.ndim:
         return ImageFile(array)
+    scale, units = ome_zarr_sizes(image, level)
     kept = [
         position for position, name in enumerate(axes) if array.shape[position] != 1 or name in "YX"
     ]
     if len(kept) < array.ndim:
         key = tuple(slice(None) if position in kept else 0 for position in range(array.ndim))
         array = da.from_zarr(array)[key]
-    return ImageFile(array, "".join(axes[position] for position in kept))
+    if scale is not None:
+        scale = tuple(scale[position] for position in kept)
+        units = tuple(units[position] for position in kept)
+    return ImageFile(array, "".join(axes[position] for position in kept), scale, units)
 
 
 def _check_level(path: Path, level: int, levels: int) -> None:

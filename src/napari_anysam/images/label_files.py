@@ -7,7 +7,6 @@ one step at the end. A full disk, an error or a killed process leaves the old fi
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,10 +14,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from napari_anysam.errors import AnySAMError
+from napari_anysam.errors import LabelFileError
+from napari_anysam.images.label_encoding import smallest_dtype, write_png, write_tiff
+from napari_anysam.images.safe_writing import (
+    beside,
+    disk_errors,
+    replace_file,
+    replace_folder,
+    swap_folders,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
     from os import PathLike
 
     from numpy.typing import DTypeLike, NDArray
@@ -29,13 +36,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 _TIFF = (".tif", ".tiff", ".btf")
 _ENDINGS = (*_TIFF, ".png", ".zarr")
-# Beyond this a classic TIFF's 32-bit offsets could overflow, however well the labels compress.
-_BIG_TIFF_BYTES = 2**32 - 2**26
 _SLAB_BYTES = 2**26
-
-
-class LabelFileError(AnySAMError, OSError):
-    """A label file that cannot be written where or as it was asked for."""
 
 
 def check_output(path: str | PathLike[str], ndim: int = 2) -> Path:
@@ -106,10 +107,10 @@ def write_labels(path: str | PathLike[str], labels: NDArray[Any]) -> Path:
         return target
     values = labels.astype(dtype, copy=False)
     if target.suffix.lower() == ".png":
-        _replace(target, lambda path: _write_png(path, values))
+        replace_file(target, lambda path: write_png(path, values))
     else:
         planes = values[None] if values.ndim == 2 else values
-        _replace(target, lambda path: _write_tiff(path, planes, values.shape, dtype))
+        replace_file(target, lambda path: write_tiff(path, planes, values.shape, dtype))
     return target
 
 
@@ -142,18 +143,18 @@ class LabelStack:
         """
         key: list[int | slice] = [slice(None)] * self._array.ndim
         key[self._axis] = index
-        with _readable_errors(self._target):
+        with disk_errors(self._target):
             self._array[tuple(key)] = labels
         self._written.add(index)
 
     def finish(self, target: Path) -> None:
         """Put what was written in the target's place."""
         if target.suffix.lower() == ".zarr":
-            with _readable_errors(target):
-                _swap_folders(self._scratch, target)
+            with disk_errors(target):
+                swap_folders(self._scratch, target)
             return
         array, pages = self._array, self._pages()
-        _replace(target, lambda path: _write_tiff(path, pages, array.shape, array.dtype))
+        replace_file(target, lambda path: write_tiff(path, pages, array.shape, array.dtype))
 
     def _pages(self) -> Iterator[NDArray[Any]]:
         """Read along the first axis; across the chunks, many pages at a time."""
@@ -211,7 +212,7 @@ def open_label_stack(
     the exception says so.
     """
     target = check_output(path, len(shape))
-    scratch = _beside(target, ".zarr")
+    scratch = beside(target, ".zarr")
     try:
         stack = LabelStack(target, scratch, shape, dtype, axis)
         try:
@@ -225,14 +226,10 @@ def open_label_stack(
 
 
 def _write_zarr(target: Path, labels: NDArray[Any], dtype: DTypeLike) -> None:
-    scratch = _beside(target)
-    try:
-        array = _new_zarr(scratch, target, labels.shape, dtype)
-        with _readable_errors(target):
-            array[...] = labels
-            _swap_folders(scratch, target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    def fill(path: Path) -> None:
+        _new_zarr(path, target, labels.shape, dtype)[...] = labels
+
+    replace_folder(target, fill)
 
 
 def _new_zarr(path: Path, target: Path, shape: Shape, dtype: DTypeLike, axis: int = 0) -> Any:
@@ -241,7 +238,7 @@ def _new_zarr(path: Path, target: Path, shape: Shape, dtype: DTypeLike, axis: in
 
     planar = tuple(1 if position == axis else size for position, size in enumerate(shape))
     chunks = shape if len(shape) == 2 else planar
-    with _readable_errors(target):
+    with disk_errors(target):
         return zarr.create_array(
             path,
             shape=shape,
@@ -249,61 +246,6 @@ def _new_zarr(path: Path, target: Path, shape: Shape, dtype: DTypeLike, axis: in
             dtype=np.dtype(dtype),
             dimension_names=[*"zyx"][-len(shape) :],
         )
-
-
-def _write_tiff(path: Path, planes: Iterable[NDArray[Any]], shape: Shape, dtype: DTypeLike) -> None:
-    import tifffile
-
-    dtype = np.dtype(dtype)
-    tifffile.imwrite(
-        path,
-        iter(planes),
-        shape=shape,
-        dtype=dtype,
-        ome=True,
-        bigtiff=int(np.prod(shape, dtype=object)) * dtype.itemsize > _BIG_TIFF_BYTES,
-        compression="zlib",
-        photometric="minisblack",
-        metadata={"axes": "ZYX"[-len(shape) :]},
-    )
-
-
-def _write_png(path: Path, labels: NDArray[Any]) -> None:
-    import imageio.v3 as iio
-
-    path.write_bytes(iio.imwrite("<bytes>", labels, plugin="pillow", extension=".png"))
-
-
-def _replace(target: Path, write: Callable[[Path], None]) -> None:
-    """Write a new file beside the target, then let it take the target's place."""
-    temporary = _beside(target)
-    with _readable_errors(target):
-        try:
-            write(temporary)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _swap_folders(new: Path, target: Path) -> None:
-    """Put a folder in the target's place; for an instant there is none, as folders cannot swap."""
-    old = _beside(target)
-    if target.exists():
-        target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _beside(target: Path, ending: str | None = None) -> Path:
-    name = f".{target.stem}.{secrets.token_hex(4)}.tmp"
-    return target.with_name(name + (target.suffix if ending is None else ending))
 
 
 def _partial(target: Path) -> Path:
@@ -316,16 +258,11 @@ def _fitting_dtype(labels: NDArray[Any], target: Path) -> np.dtype[Any]:
             f"Labels of type {labels.dtype} and shape {labels.shape} cannot be written; give "
             "integers in a 2D or 3D array."
         )
-    most = int(labels.max())
-    smallest = np.uint8 if target.suffix.lower() == ".png" else np.uint16
-    for dtype in (smallest, np.uint16, np.uint32):
-        if int(labels.min()) >= 0 and most <= np.iinfo(dtype).max:
-            break
-    else:
-        raise LabelFileError("Labels below 0 or above 4294967295 cannot be written; renumber them.")
-    if target.suffix.lower() == ".png" and dtype is np.uint32:
+    most, png = int(labels.max()), target.suffix.lower() == ".png"
+    dtype = smallest_dtype(int(labels.min()), most, least_bytes=1 if png else 2)
+    if png and dtype.itemsize > 2:
         raise LabelFileError(f"Label {most} does not fit into {target.name}; use .tif or .zarr.")
-    return np.dtype(dtype)
+    return dtype
 
 
 def _is_zarr_array(path: Path) -> bool:
@@ -337,17 +274,3 @@ def _is_zarr_array(path: Path) -> bool:
 
         return bool(json.loads(metadata.read_text())["node_type"] == "array")
     return False
-
-
-@contextmanager
-def _readable_errors(target: Path) -> Iterator[None]:
-    """Turn the errors of a disk into one sentence."""
-    try:
-        yield
-    except AnySAMError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise LabelFileError(
-            f"{target} could not be written ({reason}); make room or choose another folder."
-        ) from error

@@ -18,7 +18,7 @@ from napari_anysam.errors import ImageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Planes"]
+__all__ = ["Planes", "first_level"]
 
 _RGB_CHANNELS = (3, 4)
 
@@ -187,7 +187,7 @@ class Planes:
 
 def _checked(array: Any) -> tuple[Any, np.dtype[Any]]:
     """Reduce a multiscale image to its first level and check what every layout needs."""
-    array = _first_level(array)
+    array = first_level(array)
     try:
         dtype = np.dtype(array.dtype)
     except (AttributeError, TypeError):
@@ -210,7 +210,14 @@ def _checked(array: Any) -> tuple[Any, np.dtype[Any]]:
     return array, dtype
 
 
-def _first_level(array: Any) -> Any:
+def first_level(array: Any) -> Any:
+    """Return the largest level of a list of levels; anything else as it is.
+
+    Raises
+    ------
+    ImageError
+        If the list is empty, or of arrays of one shape.
+    """
     if not isinstance(array, Sequence) or isinstance(array, (str, bytes)):
         return array
     if not len(array):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from napari_anysam.errors import UnknownArchitectureError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     Shapes = Mapping[str, tuple[int, ...]]
 
@@ -28,9 +28,9 @@ class Architecture:
     ----------
     version : str
         "sam", "sam_hq", "mobile_sam", "edge_sam", "efficient_sam", "medsam_lite", "sam_med2d",
-        "sam2", "sam2.1", "edge_tam" or "anysam".
+        "sam2", "sam2.1", "edge_tam", "fast_sam" or "anysam".
     size : str
-        "vit_b", "tiny", "base-plus", "nano", ...
+        "vit_b", "tiny", "base-plus", "nano", "s", ...
     """
 
     version: str
@@ -68,12 +68,25 @@ _OWN_SIZES = {(32, 7, 128): "nano"}
 # The first convolution of mobile_sam/modeling/tiny_vit_sam.py.
 _PATCH_OF_TINY_VIT = "image_encoder.patch_embed.seq.0.c.weight"
 
-# A tensor whose name matches marks a family that has SAM's names but another network.
+# ultralytics cfg/models/v8/yolov8-seg.yaml: its first layer, the one that enlarges prototypes, and
+# the confidence of each class.
+_YOLO_FIRST = "0.conv.weight"
+_YOLO_PROTOTYPES = "22.proto.upsample.weight"
+_YOLO_CLASSES = "22.cv3.0.2.weight"
+_YOLO_SCALES = {16: "n", 32: "s", 48: "m", 64: "l", 80: "x"}
+
+# A tensor whose name matches marks a family that has SAM's names but another network. SAM 3 and the
+# backbone of SAM 2 have names of their own in transformers, LoRA has them in peft.
 _RELATIVES = (
     ("EfficientTAM", r"image_encoder\.trunk\..*\.rel_pos|image_encoder\.trunk\.pos_embed_cls"),
-    ("SAM in the layout of transformers", r"vision_encoder\.(layers|backbone)\."),
-    ("SAM 3", r"(detector|tracker)\."),
+    ("SAM 3", r"(detector|tracker)(_model)?\.|detr_encoder\.|vision_encoder\.backbone\.layers\."),
+    ("SAM 2 backbone", r"(backbone\.)?(blocks\.\d+\.layer_norm1|timm_model)\."),
+    ("LoRA adapter", r".*\.lora_[AB]\."),
 )
+
+# Complete in themselves, but not what masks are made with.
+_TRUNKS = ("image_encoder.trunk.patch_embed.proj.weight", "image_encoder.trunk.body.")
+_MEMORY = ("memory_encoder.", "memory_attention.")
 
 
 def identify(shapes: Shapes) -> Architecture:
@@ -90,20 +103,10 @@ def identify(shapes: Shapes) -> Architecture:
         If no network of this package has such tensors.
     """
     _refuse_relatives(shapes)
-    if {"spatial_perceiver.latents", "image_encoder.trunk.body.stem.conv1.c.weight"} <= set(shapes):
-        return Architecture("edge_tam", "repvit_m1")  # published in one size
-    if {"image_encoder.trunk.patch_embed.proj.weight", "memory_encoder.out_proj.weight"} <= set(
-        shapes
-    ):
-        return _identify_sam2(shapes)
-    if "mask_decoder.hf_token.weight" in shapes:
-        return _identify_sam_hq(shapes)
-    if _PATCH_OF_TINY_VIT in shapes:
-        return _identify_tiny_vit(shapes)
-    if "image_encoder.fuse_stage2.weight" in shapes:
-        return _identify_edge_sam(shapes)
-    if {"image_encoder.patch_embed.proj.weight", "mask_decoder.mask_tokens.weight"} <= set(shapes):
-        return _identify_sam(shapes)
+    _refuse_parts(shapes)
+    for needed, identify_family in _FAMILIES:
+        if needed <= set(shapes):
+            return identify_family(shapes)
     first = ", ".join(sorted(shapes)[:3])
     raise UnknownArchitectureError(
         f"Its {len(shapes)} tensors ({first}, ...) belong to no model that this version knows; "
@@ -118,6 +121,31 @@ def _refuse_relatives(shapes: Shapes) -> None:
                 f"It looks like a {family} checkpoint, which this version cannot load; "
                 "choose a model of the catalogue."
             )
+
+
+def _refuse_parts(shapes: Shapes) -> None:
+    """Refuse by name what is saved without the rest of its network."""
+    if _holds(shapes, "image_encoder.") and not _holds(
+        shapes, "mask_decoder.", "sam_mask_decoder."
+    ):
+        raise UnknownArchitectureError(
+            "It holds an image encoder without the decoder that makes masks; get the file of the "
+            "whole model, in one part."
+        )
+    if _holds(shapes, *_TRUNKS) and not _holds(shapes, *_MEMORY):
+        raise UnknownArchitectureError(
+            "It holds SAM 2 or EdgeTAM without a memory, as transformers' Sam2Model and "
+            "EdgeTamModel save it; load its weights into the published Sam2VideoModel or "
+            "EdgeTamVideoModel of the same size and save that."
+        )
+
+
+def _holds(shapes: Shapes, *starts: str) -> bool:
+    return any(name.startswith(starts) for name in shapes)
+
+
+def _identify_edge_tam(_shapes: Shapes) -> Architecture:
+    return Architecture("edge_tam", "repvit_m1")  # published in one size
 
 
 def _identify_sam(shapes: Shapes) -> Architecture:
@@ -174,6 +202,21 @@ def _identify_sam2(shapes: Shapes) -> Architecture:
     )
 
 
+def _identify_fast_sam(shapes: Shapes) -> Architecture:
+    classes, width = _first(shapes, _YOLO_CLASSES), _first(shapes, _YOLO_FIRST)
+    if classes != 1:
+        raise UnknownArchitectureError(
+            f"It is a YOLOv8 that tells {classes} classes apart, and FastSAM is one that knows a "
+            "single class, anything; choose FastSAM-s.pt or FastSAM-x.pt."
+        )
+    if width not in _YOLO_SCALES:
+        raise UnknownArchitectureError(
+            f"It looks like FastSAM, but begins with {width} channels, which is no size of YOLOv8; "
+            "choose FastSAM-s.pt or FastSAM-x.pt."
+        )
+    return Architecture("fast_sam", _YOLO_SCALES[width])
+
+
 def _first(shapes: Shapes, name: str) -> int:
     shape = shapes.get(name, ())
     return shape[0] if shape else 0
@@ -183,3 +226,21 @@ def _count(shapes: Shapes, pattern: str) -> int:
     """Count the distinct numbers that the pattern's group finds in the tensor names."""
     numbers = (re.match(pattern, name) for name in shapes)
     return len({match[1] for match in numbers if match})
+
+
+# What a file of a family holds, and who tells its size; the first that fits is right.
+_FAMILIES: tuple[tuple[set[str], Callable[[Shapes], Architecture]], ...] = (
+    (
+        {"spatial_perceiver.latents", "image_encoder.trunk.body.stem.conv1.c.weight"},
+        _identify_edge_tam,
+    ),
+    (
+        {"image_encoder.trunk.patch_embed.proj.weight", "memory_encoder.out_proj.weight"},
+        _identify_sam2,
+    ),
+    ({"mask_decoder.hf_token.weight"}, _identify_sam_hq),
+    ({_PATCH_OF_TINY_VIT}, _identify_tiny_vit),
+    ({"image_encoder.fuse_stage2.weight"}, _identify_edge_sam),
+    ({"image_encoder.patch_embed.proj.weight", "mask_decoder.mask_tokens.weight"}, _identify_sam),
+    ({_YOLO_FIRST, _YOLO_PROTOTYPES, _YOLO_CLASSES}, _identify_fast_sam),
+)

@@ -163,6 +163,13 @@ class ModelSpec:
         return tuple(IMAGE_KINDS[kind] for kind in self.good_for)
 
     @property
+    def taken(self) -> str:
+        """The prompts that it takes, in words for a person: "points, boxes and masks"."""
+        plurals = {"point": "points", "box": "boxes", "mask": "masks"}
+        *most, last = (plurals[prompt] for prompt in self.prompts)
+        return f"{', '.join(most)} and {last}" if most else last
+
+    @property
     def for_commerce(self) -> bool:
         """Whether its licence is known and does not limit the use."""
         return not self.restricted and self.licence != _NOT_STATED

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.errors import CheckpointError, ModelNotFoundError
+from napari_anysam.models.pickled_module import PickledModule
 from napari_anysam.models.restricted_pickle import restricted_pickle
+from napari_anysam.models.transformers_layout import official_layout
 
 if TYPE_CHECKING:
     import os
@@ -32,6 +34,10 @@ __all__ = ["Checkpoint", "file_sha256", "read_checkpoint"]
 _WRAPPERS = ("model", "state_dict", "model_state", "model_state_dict")
 _PREFIXES = ("module.", "sam.", "model.")
 
+# Where ultralytics keeps a whole network: its moving average, if there is one, is what predicts
+# (ultralytics nn/tasks.py load_checkpoint).
+_NETWORKS = ("ema", "model")
+
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
 _LARGEST_HEADER = 100_000_000  # the safetensors format's own limit
@@ -39,7 +45,7 @@ _LARGEST_HEADER = 100_000_000  # the safetensors format's own limit
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """The tensors of a file, unwrapped.
+    """The tensors of a file, unwrapped and in the layout of the official code.
 
     Parameters
     ----------
@@ -47,6 +53,7 @@ class Checkpoint:
         Where it was read.
     tensors : dict of str to tensor
         On the CPU, possibly memory-mapped from the file: copy them before the file changes.
+        Names and shapes are those of the official code, also where transformers wrote the file.
     """
 
     path: Path
@@ -76,7 +83,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     path = Path(path)
     start = _read_start(path)
     content = _reader(path, start)(path)
-    return Checkpoint(path, _unwrap(path, content))
+    tensors = _unwrap(path, content)
+    try:
+        return Checkpoint(path, official_layout(tensors))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} cannot be loaded. {error}") from error
 
 
 _HASHES: dict[tuple[str, int, int], str] = {}
@@ -134,6 +145,11 @@ def _describe(start: bytes) -> str:
         return "a web page: its download was answered by a login or error page; download it again."
     if text.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer; fetch the file itself with: git lfs pull."
+    if text.startswith(b"{") and b'"weight_map"' in text:
+        return (
+            "the index of weights in several files, which are not read; save them in one file with "
+            "transformers' save_pretrained(..., max_shard_size='50GB')."
+        )
     if text.startswith((b"<?xml", b"{", b"[")) or _is_text(start):
         return "a text file; choose a .pt, .pth or .safetensors file."
     return "an unknown or damaged file; choose a .pt, .pth or .safetensors file."
@@ -233,6 +249,9 @@ def _truncated(path: Path) -> CheckpointError:
 
 def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:
     """Find the state dict inside the wrappers and remove prefixes that all its names share."""
+    network = _whole_network(content)
+    if network is not None:
+        content = _guarded(path, network.tensors)
     while isinstance(content, Mapping):
         inner = next((content[key] for key in _WRAPPERS if _holds_state(content.get(key))), None)
         if inner is None:
@@ -244,6 +263,13 @@ def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:
         )
     _check_values(path, content)
     return _strip_prefixes({str(name): tensor for name, tensor in content.items()})
+
+
+def _whole_network(content: Any) -> PickledModule | None:
+    if isinstance(content, Mapping):
+        places = (content.get(key) for key in _NETWORKS)
+        return next((one for one in places if isinstance(one, PickledModule)), None)
+    return content if isinstance(content, PickledModule) else None
 
 
 def _holds_state(value: Any) -> bool:

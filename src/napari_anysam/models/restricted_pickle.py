@@ -3,7 +3,9 @@
 ``torch.load(weights_only=True)`` refuses such files as a whole. This unpickler refuses them too,
 unless all that lies beside the tensors is the usual bookkeeping of a training run (an optimiser,
 numpy numbers, command line options), of which nothing is built: an inert stand-in takes its place.
-No other name of the file is ever looked up, so no code that it asks for can run.
+A network that was pickled as a whole becomes a tree of stand-ins that keep its tensors
+(``models/pickled_module.py``). No other name of the file is ever looked up, so no code that it asks
+for can run.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import pickle
 from collections import OrderedDict, defaultdict
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from napari_anysam.models.pickled_module import PickledModule, Sealed, is_module_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,14 +36,7 @@ _CONTAINERS: dict[tuple[str, str], Any] = {
 }
 
 
-class _Sealed(type):
-    """Classes whose attributes a pickle cannot change."""
-
-    def __setattr__(cls, name: str, value: object) -> NoReturn:
-        raise pickle.UnpicklingError(f"The file tries to change {cls.__name__}.{name}.")
-
-
-class _Inert(metaclass=_Sealed):
+class _Inert(metaclass=Sealed):
     """Stands for an object that is not built: takes any arguments and state, and forgets them."""
 
     __slots__ = ()
@@ -60,7 +57,7 @@ class _Inert(metaclass=_Sealed):
         """Forget items."""
 
 
-class _Function(metaclass=_Sealed):
+class _Function(metaclass=Sealed):
     """A function that a pickle can call and not change."""
 
     __slots__ = ("_call",)
@@ -94,9 +91,16 @@ class _Unpickler(pickle.Unpickler):
             return _storage(name)
         if (module, name) in _CONTAINERS:
             return _CONTAINERS[module, name]
-        if any(module == known or module.startswith(f"{known}.") for known in _BOOKKEEPING):
-            return _Inert
-        raise pickle.UnpicklingError(f"The file asks for the global {module}.{name}.")
+        return _stand_in(module, name)
+
+
+def _stand_in(module: str, name: str) -> Any:
+    """Return what takes the place of a class that is not looked up."""
+    if any(module == known or module.startswith(f"{known}.") for known in _BOOKKEEPING):
+        return _Inert
+    if is_module_name(module, name):
+        return PickledModule
+    raise pickle.UnpicklingError(f"The file asks for the global {module}.{name}.")
 
 
 def _storage(name: str) -> Any:

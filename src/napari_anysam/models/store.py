@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from napari_anysam.errors import AnySAMError, ModelNotFoundError
-from napari_anysam.models.catalogue import HASH_TRUST
+from napari_anysam.models.catalogue import HASH_TRUST, find_model
 from napari_anysam.models.checkpoint import file_sha256
 from napari_anysam.models.replacing import replacing
 from napari_anysam.settings import config_folder, read_settings
@@ -141,30 +141,49 @@ class ModelStore:
         AnySAMError
             If the list on disk is damaged.
         """
-        try:
-            text = self._register.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return ()
-        try:
-            entries = json.loads(text)["files"]
-            return tuple(Path(str(entry)) for entry in entries)
-        except (ValueError, KeyError, TypeError) as error:
-            raise AnySAMError(
-                f"The list of added models in {self._register} is damaged; delete that file and "
-                "add the models again."
-            ) from error
+        return tuple(map(Path, self._read_added().files))
 
-    def add(self, path: str | os.PathLike[str]) -> None:
-        """Remember a checkpoint file that lies anywhere; adding it twice changes nothing."""
-        path = Path(path).resolve()
-        before = self.added()
-        if path not in before:
-            self._write((*before, path))
+    def add(self, path: str | os.PathLike[str], variant: str | None = None) -> None:
+        """Remember a checkpoint file that lies anywhere, and which member of a family it is.
+
+        Adding it twice changes nothing but the variant, if one is given.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+        variant : str, optional
+            Catalogue name of what it is, where its content cannot tell
+            (``models.recognition.possible_variants``).
+
+        Raises
+        ------
+        ModelNotFoundError
+            If the catalogue holds no such variant, or there is no file to which it could belong.
+        """
+        path = Path(path).absolute()
+        added = self._read_added()
+        if str(path) not in added.files:
+            added.files.append(str(path))
+        if variant is not None:
+            added.variants[str(path)] = _answer(path, variant)
+        self._write_added(added)
+
+    def remembered_variant(self, path: str | os.PathLike[str]) -> str | None:
+        """Return what an added file was said to be, as long as its content is what it was then."""
+        path = Path(path).absolute()
+        answer = self._read_added().variants.get(str(path))
+        if answer is None or not path.is_file() or answer["sha256"] != file_sha256(path):
+            return None
+        return answer["variant"]
 
     def remove(self, path: str | os.PathLike[str]) -> None:
         """Forget an added file; the file itself stays."""
-        path = Path(path).resolve()
-        self._write(tuple(entry for entry in self.added() if entry != path))
+        path = Path(path).absolute()
+        added = self._read_added()
+        added.files = [file for file in added.files if file != str(path)]
+        added.variants.pop(str(path), None)
+        self._write_added(added)
 
     @property
     def _register(self) -> Path:
@@ -183,13 +202,49 @@ class ModelStore:
             return {}
         return content if isinstance(content, dict) else {}
 
-    def _write(self, paths: tuple[Path, ...]) -> None:
-        self._write_json(self._register, {"files": [str(path) for path in paths]})
+    def _read_added(self) -> _Added:
+        try:
+            text = self._register.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return _Added([], {})
+        try:
+            content = json.loads(text)
+            answers = content.get("variants", {})  # at first there was only the list of files
+            return _Added(
+                [str(file) for file in content["files"]],
+                {
+                    str(file): {key: str(answer[key]) for key in ("variant", "sha256")}
+                    for file, answer in answers.items()
+                },
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AnySAMError(
+                f"The list of added models in {self._register} is damaged; delete that file and "
+                "add the models again."
+            ) from error
+
+    def _write_added(self, added: _Added) -> None:
+        self._write_json(self._register, asdict(added))
 
     def _write_json(self, path: Path, content: object) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+@dataclass(slots=True)
+class _Added:
+    """The list of added files, and what is said of some: a variant, and the hash it was said of."""
+
+    files: list[str]
+    variants: dict[str, dict[str, str]]
+
+
+def _answer(path: Path, variant: str) -> dict[str, str]:
+    name = find_model(variant).name
+    if not path.is_file():
+        raise ModelNotFoundError(f"There is no file {path}; check its path.")
+    return {"variant": name, "sha256": file_sha256(path)}
 
 
 def hash_trust(spec: ModelSpec, store: ModelStore) -> str:

@@ -6,7 +6,11 @@ good at it: without hardware support, autocast to bfloat16 can be far slower tha
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
+import subprocess
+import sys
 import time
 from functools import cache
 from typing import TYPE_CHECKING
@@ -25,6 +29,9 @@ __all__ = [
     "available_devices",
     "choose_device",
     "choose_precision",
+    "compute_type",
+    "free_cached_memory",
+    "limit_torch_threads",
     "unused_graphics_card",
 ]
 
@@ -33,6 +40,18 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 # Below this many parameters the casts cost as much as the faster products save.
 _SMALL_NETWORK = 20_000_000
+
+# uv picks the build of torch that fits the driver (docs.astral.sh/uv/guides/integration/pytorch);
+# which build that is changes with every version.
+_INSTALL_TORCH = (
+    "pip install uv && uv pip install --reinstall --torch-backend=auto torch torchvision"
+)
+
+_NO_CARD = 6
+"""Return value of nvidia-smi where there is a driver but no card; nvidia-smi(1)."""
+
+_PATIENCE = 10.0
+"""Seconds that a card's driver has to answer."""
 
 
 def choose_device(name: str | torch.device = "auto") -> torch.device:
@@ -103,21 +122,70 @@ def choose_precision(name: str, device: torch.device, parameters: int | None = N
     return "fp32"
 
 
-def unused_graphics_card() -> str:
-    """Say how to use an NVIDIA card that this computer has and torch cannot use; else ""."""
+def limit_torch_threads(cores: int) -> None:
+    """Let torch compute on at most so many cores; OMP_NUM_THREADS may have set it to fewer."""
     import torch
 
-    if torch.cuda.is_available() or shutil.which("nvidia-smi") is None:
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), cores)))
+
+
+def free_cached_memory() -> None:
+    """Give the system back what is kept of freed memory for later; takes up to a second."""
+    import torch
+
+    torch.cuda.empty_cache()  # does nothing where no card is in use
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+    if sys.platform == "linux":
+        # glibc keeps freed blocks below 32 MB, which most tensors are; see mallopt(3).
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+def unused_graphics_card() -> str:
+    """Say how to use an NVIDIA card that this computer has and torch cannot use; else "".
+
+    It runs ``nvidia-smi`` where that is installed, which takes up to a second.
+    """
+    import torch
+
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    program = shutil.which("nvidia-smi")
+    if torch.cuda.is_available() or hidden or program is None:
+        return ""
+    card = _nvidia_card(program)
+    if card is None:
+        return (
+            "NVIDIA's driver is installed on this computer but does not answer 'nvidia-smi'; if "
+            "there is a graphics card, install the driver again."
+        )
+    if not card:
         return ""
     if torch.version.cuda is None:
         return (
-            "This computer has an NVIDIA graphics card, but its torch is built without CUDA; "
-            "choose your system on https://pytorch.org/get-started and install torch as it says."
+            f"This computer has a graphics card ({card}), but its torch is built without CUDA; "
+            f"close napari and run '{_INSTALL_TORCH}' in its environment."
         )
     return (
-        f"This computer has an NVIDIA graphics card that torch (CUDA {torch.version.cuda}) cannot "
-        "use; run 'nvidia-smi' to see the driver, and update it."
+        f"This computer has a graphics card ({card}) that torch (CUDA {torch.version.cuda}) "
+        "cannot use; update its driver, or close napari and run "
+        f"'{_INSTALL_TORCH}' in its environment."
     )
+
+
+def _nvidia_card(program: str) -> str | None:
+    """Return the first card that ``nvidia-smi`` finds, "" for none; None if it fails."""
+    query = [program, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(
+            query, check=False, capture_output=True, text=True, timeout=_PATIENCE
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if answer.returncode == _NO_CARD:
+        return ""
+    return answer.stdout.strip().partition("\n")[0] if answer.returncode == 0 else None
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
@@ -126,8 +194,14 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
     if precision == "fp32":
         return torch.autocast(device.type, enabled=False)
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
-    return torch.autocast(device.type, dtype=dtype)
+    return torch.autocast(device.type, dtype=compute_type(precision))
+
+
+def compute_type(precision: str) -> torch.dtype:
+    """Return the type of numbers of a precision: "fp32", "bf16" or "fp16"."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def _unknown_device(name: object) -> str:

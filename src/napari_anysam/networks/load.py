@@ -7,8 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_anysam.errors import CheckpointError, ModelNotFoundError
-from napari_anysam.models.architecture import Architecture, identify
+from napari_anysam.errors import CheckpointError, ModelNotFoundError, NotEnoughMemoryError
 from napari_anysam.models.catalogue import (
     DEFAULT_MODEL,
     ModelSpec,
@@ -16,11 +15,14 @@ from napari_anysam.models.catalogue import (
     find_by_sha256,
     find_model,
 )
-from napari_anysam.models.checkpoint import Checkpoint, file_sha256, read_checkpoint
+from napari_anysam.models.checkpoint import file_sha256, read_checkpoint
+from napari_anysam.models.recognition import architecture_of, unlike_members
 from napari_anysam.models.store import builtin_folder, default_store
 from napari_anysam.networks.device import choose_device, choose_precision
 from napari_anysam.networks.native import without_clashing_triton
-from napari_anysam.networks.protocol import Capabilities
+from napari_anysam.networks.out_of_memory import attempt, say_moved
+from napari_anysam.networks.protocol import PROTOCOL_VERSION, Capabilities, ProposalOptions
+from napari_anysam.settings import read_settings
 
 if TYPE_CHECKING:
     import os
@@ -29,12 +31,11 @@ if TYPE_CHECKING:
     import torch
     from omegaconf import DictConfig
 
+    from napari_anysam.models.architecture import Architecture
+    from napari_anysam.models.checkpoint import Checkpoint
     from napari_anysam.networks.protocol import PromptableModel
 
 __all__ = ["load_model", "load_with_report"]
-
-# Part of every key: raise it when preprocessing or the meaning of embeddings changes.
-_PROTOCOL_VERSION = 1
 
 _SUFFIXES = (".pt", ".pth", ".safetensors", ".ckpt", ".bin")
 
@@ -57,7 +58,9 @@ def load_model(
     precision : str
         "auto", "fp32", "bf16" or "fp16".
     variant : str, optional
-        Catalogue name of the family member that a file is, where its content cannot tell.
+        Catalogue name of the family member that a file is, where its content cannot tell
+        (``models.recognition.possible_variants``). Without it, what was said when the file was
+        added counts; else a warning says what is assumed.
 
     Raises
     ------
@@ -68,7 +71,10 @@ def load_model(
     UnknownArchitectureError
         If its tensors belong to no network that this package knows.
     CapabilityError
-        If there is no such device or precision.
+        If there is no such device or precision, or a package is missing that the model needs.
+    NotEnoughMemoryError
+        If it does not fit into memory. A model that does not fit on a graphics card is loaded on
+        the CPU, with a warning.
     """
     return load_with_report(name_or_path, device, precision, variant)
 
@@ -99,12 +105,34 @@ def load_with_report(
     sha256 = file_sha256(path)
     known = _known(path, sha256, spec)
     said = _variant(variant, architecture)
+    if known is None and said is None:
+        said = _remembered(path, architecture)
     name = _name(path, known, said)
-    resolved = choose_precision(precision, chosen, checkpoint.parameters)
-    say(f"Building {name} on {chosen} in {resolved} ...")
-    key = f"{architecture}:{sha256}:{chosen.type}:v{_PROTOCOL_VERSION}"
-    with without_clashing_triton():  # this imports the networks
-        return _build(checkpoint, architecture, known or said, name, key, chosen, resolved)
+    key = f"{architecture}:{sha256}:v{PROTOCOL_VERSION}"
+
+    def build(device: torch.device) -> PromptableModel:
+        resolved = choose_precision(precision, device, checkpoint.parameters)
+        say(f"Building {name} on {device} in {resolved} ...")
+        with without_clashing_triton():  # this imports the networks
+            return _build(checkpoint, architecture, known or said, name, key, device, resolved)
+
+    return _build_where_it_fits(build, name, chosen)
+
+
+def _build_where_it_fits(
+    build: Callable[[torch.device], PromptableModel], name: str, device: torch.device
+) -> PromptableModel:
+    """Build on a device, or on the CPU if the device has no room."""
+    built = attempt(lambda: build(device))
+    if built is None and device.type != "cpu":
+        say_moved(name, device)
+        built = attempt(lambda: build(choose_device("cpu")))
+    if built is None:
+        raise NotEnoughMemoryError(
+            f"There is not enough memory for {name}; close other programs, or choose a smaller "
+            "model."
+        )
+    return built[0]
 
 
 def _silent(_words: str) -> None:
@@ -128,10 +156,7 @@ def _is_path(text: str) -> bool:
 
 def _identify(checkpoint: Checkpoint, spec: ModelSpec | None) -> Architecture:
     """Find the architecture, and see that a catalogue model's file holds what it should."""
-    try:
-        architecture = identify(checkpoint.shapes)
-    except CheckpointError as error:
-        raise type(error)(f"{checkpoint.path} cannot be loaded. {error}") from error
+    architecture = architecture_of(checkpoint)
     if spec is not None and str(architecture) != spec.architecture:
         raise CheckpointError(
             f"{checkpoint.path} holds {architecture} and not {spec.architecture}; "
@@ -165,6 +190,24 @@ def _known(path: Path, sha256: str, spec: ModelSpec | None) -> ModelSpec | None:
             stacklevel=4,
         )
     return spec
+
+
+def _remembered(path: Path, architecture: Architecture) -> ModelSpec | None:
+    """Find what an added file was said to be; where that matters and is not known, say so."""
+    members = unlike_members(architecture)
+    if len(members) < 2:
+        return None
+    name = default_store().remembered_variant(path)
+    for spec in catalogue():
+        if spec.name == name and spec.architecture == str(architecture):
+            return spec
+    warnings.warn(
+        f"Nothing tells whether {path} is {' or '.join(spec.title for spec in members)}; it is "
+        f"used as {members[0].title}. To say what it is, load it with the variant (on the command "
+        f"line --variant) {' or '.join(spec.name for spec in members)}.",
+        stacklevel=4,
+    )
+    return None
 
 
 def _name(path: Path, known: ModelSpec | None, said: ModelSpec | None) -> str:
@@ -209,6 +252,8 @@ def _untold(architecture: Architecture, member: ModelSpec | None) -> dict[str, A
             "preprocessing": PREPROCESSINGS[member.preprocessing or "sam"],
             "capabilities": _capabilities(member),
         }
+    if architecture.family == "fast_sam":
+        return {"options": _proposal_options()}
     return {}
 
 
@@ -217,6 +262,15 @@ def _capabilities(member: ModelSpec) -> Capabilities:
         points="point" in member.prompts,
         boxes="box" in member.prompts,
         masks="mask" in member.prompts,
+    )
+
+
+def _proposal_options() -> ProposalOptions:
+    settings = read_settings()
+    return ProposalOptions(
+        conf=settings.fastsam_conf,
+        iou=settings.fastsam_iou,
+        retina_masks=settings.fastsam_retina_masks,
     )
 
 

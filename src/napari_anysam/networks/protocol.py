@@ -7,13 +7,13 @@ its official code does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from napari_anysam.errors import CapabilityError
+from napari_anysam.errors import CapabilityError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     import torch
@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
     from napari_anysam.segmentation.prompts import Prompt
 
-__all__ = ["Capabilities", "Embedding", "Masks", "PromptableModel"]
+__all__ = [
+    "PROTOCOL_VERSION",
+    "Capabilities",
+    "Embedding",
+    "Masks",
+    "PromptableModel",
+    "ProposalOptions",
+    "ProposingModel",
+]
+
+PROTOCOL_VERSION = 1
+"""Part of every key: raise it when preprocessing or the meaning of embeddings changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +116,7 @@ class Embedding:
     Parameters
     ----------
     tensors : mapping of str to tensor
-        The network's own features, batch 1, on its device and in its compute precision.
+        The network's own features, batch 1, in its compute precision.
     image_shape : (H, W)
         Pixels of the image that was encoded; prompts and upscaled logits are in this frame.
     model_key : str
@@ -121,6 +132,23 @@ class Embedding:
         """Bytes of all feature tensors."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
 
+    def for_model(self, model: PromptableModel) -> Embedding:
+        """Return the embedding on the device of a model that is about to read it.
+
+        Raises
+        ------
+        CapabilityError
+            If another model made it.
+        """
+        if self.model_key != model.key:
+            raise CapabilityError(
+                f"The embedding was not made by {model.name} as it is loaded now; encode the image "
+                "again."
+            )
+        device = model.device
+        moved = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+        return replace(self, tensors=moved)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Masks:
@@ -131,7 +159,7 @@ class Masks:
     logits : float32 tensor (B, K, h, w)
         Low-resolution logits in the network's own frame; positive is inside.
     scores : float32 tensor (B, K)
-        Predicted IoU.
+        Predicted IoU, or the confidence of a family that has no such head.
     object_logits : float32 tensor (B,) or None
         Positive where the object is on the plane; None for families without such a head.
     """
@@ -176,6 +204,13 @@ class PromptableModel(Protocol):
     def precision(self) -> str:
         """Resolved precision: "fp32", "bf16" or "fp16"."""
 
+    def to(self, device: torch.device) -> None:
+        """Compute on another device from now on, in the same precision.
+
+        Embeddings, memories and logits that were made before still serve: what a call is given
+        follows the network.
+        """
+
     def encode(
         self, image: NDArray[np.uint8], *, cancelled: Callable[[], bool] | None = None
     ) -> Embedding:
@@ -215,3 +250,56 @@ class PromptableModel(Protocol):
 
     def upscale(self, logits: torch.Tensor, image_shape: tuple[int, int]) -> torch.Tensor:
         """Bring (B, K, h, w) logits to (B, K, H, W) pixels of the encoded image."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalOptions:
+    """Which proposals a network keeps, and how finely it draws them.
+
+    The defaults are those of ``Inference.py`` of CASIA-IVA-Lab/FastSAM.
+
+    Parameters
+    ----------
+    conf : float
+        Least confidence of a proposal, 0 to 1.
+    iou : float
+        Of two proposals whose boxes overlap by more than this IoU, 0 to 1, the less confident one
+        is left out.
+    retina_masks : bool
+        Whether masks are drawn at the resolution of the image, or at that of the network's input,
+        which is quicker where the image is large.
+
+    Raises
+    ------
+    SettingsError
+        If a number is not between 0 and 1.
+    """
+
+    conf: float = 0.4
+    iou: float = 0.9
+    retina_masks: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name, value in (("conf", self.conf), ("iou", self.iou)):
+            if not 0 <= value <= 1:
+                raise SettingsError(f"{name} is {value:g}; give a number from 0 to 1.")
+
+
+@runtime_checkable
+class ProposingModel(PromptableModel, Protocol):
+    """A network that proposes objects by itself; a prompt picks among its proposals."""
+
+    options: ProposalOptions
+    """May be replaced at any time; what it encodes then has another key."""
+
+    def everything(self, embedding: Embedding) -> Iterator[Masks]:
+        """Give every proposal as an object with one mask, the most confident first.
+
+        They come in batches of bounded size. The scores are confidences.
+
+        Parameters
+        ----------
+        embedding : Embedding
+            From this network's ``encode``.
+        """

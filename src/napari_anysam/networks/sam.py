@@ -22,7 +22,7 @@ import torch
 from torch.nn import functional as F
 
 from napari_anysam.errors import Cancelled
-from napari_anysam.networks.device import autocast
+from napari_anysam.networks.device import autocast, compute_type
 from napari_anysam.networks.preprocessing import SAM, Preprocessing
 from napari_anysam.networks.protocol import Capabilities, Embedding, Masks
 from napari_anysam.networks.sam_parts import (
@@ -110,6 +110,10 @@ class SamModel:
         """Where it computes."""
         return torch.device(self._network.device)
 
+    def to(self, device: torch.device) -> None:
+        """Compute on another device from now on; see ``PromptableModel``."""
+        self._network.to(device)
+
     @torch.inference_mode()
     def encode(
         self, image: NDArray[np.uint8], *, cancelled: Callable[[], bool] | None = None
@@ -126,7 +130,9 @@ class SamModel:
         pixels = self._preprocessing.pixels(image, self.image_size, self.device)
         encoder = self._network.image_encoder
         with autocast(self.device, self.precision), _cancellable(encoder, cancelled):
-            tensors = self._features(pixels)
+            features = self._features(pixels)
+        dtype = compute_type(self.precision)  # the last normalisation widens its answer to float32
+        tensors = {name: tensor.to(dtype) for name, tensor in features.items()}
         return Embedding(tensors, (image.shape[0], image.shape[1]), self.key)
 
     @torch.inference_mode()
@@ -147,13 +153,10 @@ class SamModel:
         Raises
         ------
         CapabilityError
-            If the network was not trained with such a prompt.
-        ValueError
-            If the embedding comes from another network.
+            If the network was not trained with such a prompt, or the embedding is another one's.
         """
         self.capabilities.check(self.name, prompts, refined=previous_logits is not None)
-        if embedding.model_key != self.key:
-            raise ValueError(f"The embedding is of {embedding.model_key}, not of {self.key}.")
+        embedding = embedding.for_model(self)
         if multimask is None and self.always_multimask:
             multimask = True
         layouts = [_layout(prompt, previous_logits is not None, multimask) for prompt in prompts]
@@ -194,7 +197,7 @@ class SamModel:
                 boxes=self._boxes(prompts, shape) if layout.box else None,
                 masks=self._dense(prompts, previous) if layout.dense else None,
             )
-            tensors = {k: v.to(self.device).float() for k, v in embedding.tensors.items()}
+            tensors = {k: v.float() for k, v in embedding.tensors.items()}
             return self._masks(tensors, sparse, dense, layout.multimask)
 
     def _masks(

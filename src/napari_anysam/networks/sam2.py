@@ -15,11 +15,13 @@ import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig
 
-from napari_anysam.errors import Cancelled, CapabilityError
-from napari_anysam.networks.device import autocast
+from napari_anysam.errors import Cancelled
+from napari_anysam.networks.batches import join_masks
+from napari_anysam.networks.device import autocast, compute_type
 from napari_anysam.networks.protocol import Capabilities, Embedding, Masks
 from napari_anysam.networks.sam2_build import (
     build_network,
+    forget_constants,
     official_configuration,
     read_configuration,
 )
@@ -41,7 +43,6 @@ __all__ = ["Sam2Model", "build_sam2", "official_configuration"]
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _CAST_MODULES = (torch.nn.Linear, torch.nn.Conv2d, torch.nn.ConvTranspose2d)
 _LOGIT_LIMIT = 32.0
 _MASK_SCALE, _MASK_BIAS = 20.0, -10.0
@@ -127,7 +128,7 @@ class Sam2Model:
         self._precision = precision
         self._key = f"{key}:{precision}:{network.image_size}"
         if precision != "fp32":
-            _cast_weights(network, _TYPES[precision])
+            _cast_weights(network, compute_type(precision))
         self._memory = self.memory_type(network)
 
     @property
@@ -155,6 +156,13 @@ class Sam2Model:
         """How it computes: "fp32", "bf16" or "fp16"."""
         return self._precision
 
+    def to(self, device: torch.device) -> None:
+        """Compute on another device from now on; see ``PromptableModel.to``."""
+        self.network.to(device)
+        forget_constants(self.network)
+        self._device = device
+        self._memory = self.memory_type(self.network)
+
     def encode(
         self, image: NDArray[np.uint8], *, cancelled: Callable[[], bool] | None = None
     ) -> Embedding:
@@ -162,7 +170,7 @@ class Sam2Model:
         with self._step(), _cancelling(self.network.image_encoder.trunk.blocks, cancelled):
             found = self.network.forward_image(self._input(image))
             maps = found["backbone_fpn"][-self.network.num_feature_levels :]
-            dtype = _TYPES[self._precision]
+            dtype = compute_type(self._precision)
             tensors = {"image": maps[-1].to(dtype)}
             tensors |= {f"fine{i}": fine.to(dtype) for i, fine in enumerate(maps[:-1])}
         height, width = image.shape[:2]
@@ -182,7 +190,7 @@ class Sam2Model:
         change the answer. Where some objects of a call get three candidates and others one, the
         one is repeated. ``previous_logits`` take the place of masks.
         """
-        self._check(embedding)
+        embedding = embedding.for_model(self)
         answers: list[Masks | None] = [None] * len(prompts)
         groups: dict[tuple[int, bool], list[int]] = {}
         for number, prompt in enumerate(prompts):
@@ -194,7 +202,7 @@ class Sam2Model:
                 masks = self._decode_group(embedding, group, previous, multimask)
             for place, number in enumerate(numbers):
                 answers[number] = _one(masks, place)
-        return _joined([answer for answer in answers if answer is not None])
+        return join_masks([answer for answer in answers if answer is not None])
 
     def upscale(self, logits: torch.Tensor, image_shape: tuple[int, int]) -> torch.Tensor:
         """Bring (B, K, h, w) logits to (B, K, H, W) pixels of the encoded image."""
@@ -208,7 +216,7 @@ class Sam2Model:
 
     def anchor(self, embedding: Embedding, prompts: Sequence[Prompt]) -> Tracked:
         """Answer prompts without any memory; see ``TrackingModel.anchor``."""
-        self._check(embedding)
+        embedding = embedding.for_model(self)
         with self._step():
             return self._memory.anchor(embedding, prompts)
 
@@ -216,7 +224,7 @@ class Sam2Model:
         self, embedding: Embedding, recalls: Sequence[Recall], *, plane_count: int
     ) -> Tracked:
         """Find objects again from what they remember; see ``TrackingModel.follow``."""
-        self._check(embedding)
+        embedding = embedding.for_model(self)
         with self._step():
             return self._memory.follow(embedding, recalls, plane_count)
 
@@ -224,7 +232,7 @@ class Sam2Model:
         self, embedding: Embedding, tracked: Tracked, *, anchored: bool
     ) -> tuple[torch.Tensor, ...]:
         """Encode answers into spatial memories; see ``TrackingModel.remember``."""
-        self._check(embedding)
+        embedding = embedding.for_model(self)
         with self._step():
             return self._memory.remember(embedding, tracked, anchored=anchored)
 
@@ -284,13 +292,6 @@ class Sam2Model:
         mean = pixels.new_tensor(_MEAN)[:, None, None]
         return (pixels - mean) / pixels.new_tensor(_STD)[:, None, None]
 
-    def _check(self, embedding: Embedding) -> None:
-        if embedding.model_key != self._key:
-            raise CapabilityError(
-                f"The embedding was not made by {self._name} as it is loaded now; encode the image "
-                "again."
-            )
-
     @contextmanager
     def _step(self) -> Iterator[None]:
         """Enter the modes of one step; never held across a yield of a caller."""
@@ -334,26 +335,4 @@ def _one(masks: Masks, place: int) -> Masks:
         masks.logits[place : place + 1],
         masks.scores[place : place + 1],
         None if objects is None else objects[place : place + 1],
-    )
-
-
-def _joined(answers: Sequence[Masks]) -> Masks:
-    """Join answers into one batch."""
-    count = max(answer.scores.shape[1] for answer in answers)
-    wide = [_widened(answer, count) for answer in answers]
-    return Masks(
-        torch.cat([answer.logits for answer in wide]),
-        torch.cat([answer.scores for answer in wide]),
-        torch.cat([answer.object_logits for answer in wide if answer.object_logits is not None]),
-    )
-
-
-def _widened(answer: Masks, count: int) -> Masks:
-    """Repeat a single candidate where others of the batch have several."""
-    if answer.scores.shape[1] == count:
-        return answer
-    return Masks(
-        answer.logits.expand(-1, count, -1, -1),
-        answer.scores.expand(-1, count),
-        answer.object_logits,
     )

@@ -165,6 +165,7 @@ class MemoryReader:
         side = int(self._network.sam_image_embedding_size)
         if attention.freqs_cis.shape[0] != side * side:
             attention.freqs_cis = attention.compute_cis(end_x=side, end_y=side)
+        attention.freqs_cis = attention.freqs_cis.to(self._network.device)
         rotations: torch.Tensor = attention.freqs_cis
         return rotations
 
@@ -172,13 +173,19 @@ class MemoryReader:
         self, recalls: Sequence[Recall], plane: PlaneTokens, plane_count: int
     ) -> _MemoryTokens:
         """Put memories and pointers of a batch of objects in line."""
-        dtype = plane.tokens.dtype
-        values = torch.stack([torch.cat(recall.features) for recall in recalls]).to(dtype)
+        # Memories may be older than a move to another device, and fp16 autocast joins no bfloat16.
+        alike = plane.tokens
+        dtype = alike.dtype
+        values = torch.stack(
+            [torch.cat([one.to(alike) for one in recall.features]) for recall in recalls]
+        )
         places = torch.stack([self._spatial_positions(recall.ages) for recall in recalls])
         if not recalls[0].pointers:
             return _MemoryTokens(values, places.to(dtype), 0)
         width = values.shape[-1]
-        pointers = torch.stack([torch.stack(recall.pointers) for recall in recalls]).to(dtype)
+        pointers = torch.stack(
+            [torch.stack([one.to(alike) for one in recall.pointers]) for recall in recalls]
+        )
         times = torch.stack(
             [self._pointer_positions(recall.distances, plane_count) for recall in recalls]
         )

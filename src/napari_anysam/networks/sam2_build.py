@@ -18,7 +18,6 @@ the official code skips that step with a warning.
 
 from __future__ import annotations
 
-from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from napari_anysam.errors import CheckpointError
 from napari_anysam.networks.weights import fill_network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     import torch
@@ -136,34 +135,28 @@ def build_network(
     return network
 
 
+def forget_constants(network: SAM2Base) -> None:
+    """Have the positional constants computed anew: the network is on another device now."""
+    from napari_anysam.networks.sam2_constants import KEEPERS
+
+    for module in network.modules():
+        if isinstance(module, KEEPERS):
+            module.cache.clear()
+
+
 def _keep_constants(network: SAM2Base) -> None:
     """Let the encoder compute its positional constants once, not with every image.
 
-    The package copies the sine encodings of every level for each image, although one level is used
-    and never changed, and interpolates the encoder's own positions anew.
+    A module gets a subclass rather than a function that holds it: without such a circle, a network
+    that is let go is freed at once.
     """
-    from sam2.modeling.position_encoding import PositionEmbeddingSine
+    from napari_anysam.networks.sam2_constants import KEEPERS
 
     for module in network.modules():
-        if isinstance(module, PositionEmbeddingSine):
-            module.forward = _shared_positions(module)
-    trunk = network.image_encoder.trunk
-    if hasattr(trunk, "_get_pos_embed"):  # Hiera's
-        trunk._get_pos_embed = cache(trunk._get_pos_embed)
-
-
-def _shared_positions(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a forward that hands out one encoding (B, C, H, W) per size as a view."""
-    compute = module.forward
-
-    def positions(image: torch.Tensor) -> torch.Tensor:
-        size = image.shape[-2:]
-        if tuple(size) not in module.cache:
-            compute(image[:1])
-        kept: torch.Tensor = module.cache[tuple(size)].to(image.device)
-        return kept.expand(len(image), -1, -1, -1)
-
-    return positions
+        for kept in KEEPERS:
+            if type(module) is kept.__base__:
+                module.__class__ = kept
+                module.cache = {}
 
 
 def _parsed(text: str) -> DictConfig:

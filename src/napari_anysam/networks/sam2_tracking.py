@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from napari_anysam.networks.batches import join_tracked
 from napari_anysam.networks.sam2_attention import MemoryReader
 from napari_anysam.networks.sam2_prompts import layout_of, mask_tensor, point_tensors
 from napari_anysam.networks.tracking_protocol import MemorySpan, Recall, Tracked
@@ -133,7 +134,9 @@ class Sam2Memory:
         """Encode answers into spatial memories (n, c), rounded as the official predictor's."""
         network = self.network
         size = (network.image_size, network.image_size)
-        masks = F.interpolate(tracked.gated, size, mode="bilinear", align_corners=False)
+        masks = F.interpolate(
+            tracked.gated.to(network.device), size, mode="bilinear", align_corners=False
+        )
         image = embedding.tensors["image"]
         height, width = image.shape[-2:]
         flat = image.expand(len(masks), -1, -1, -1).flatten(2).permute(2, 0, 1)
@@ -141,7 +144,7 @@ class Sam2Memory:
             current_vision_feats=[flat],
             feat_sizes=[(height, width)],
             pred_masks_high_res=masks,
-            object_score_logits=tracked.object_logits[:, None],
+            object_score_logits=tracked.object_logits[:, None].to(network.device),
             is_mask_from_pts=anchored,
         )
         stored = self._stored(features, positions[0])
@@ -269,11 +272,11 @@ def _in_order(answers: dict[tuple[int, ...], Tracked]) -> Tracked:
         return next(iter(answers.values()))
     places = [place for batch in answers for place in batch]
     order = torch.tensor(sorted(range(len(places)), key=places.__getitem__))
-    parts = answers.values()
-    order = order.to(next(iter(parts)).logits.device)
+    joined = join_tracked(list(answers.values()))
+    order = order.to(joined.logits.device)
     return Tracked(
-        torch.cat([part.logits for part in parts])[order],
-        torch.cat([part.scores for part in parts])[order],
-        torch.cat([part.object_logits for part in parts])[order],
-        torch.cat([part.pointers for part in parts])[order],
+        joined.logits[order],
+        joined.scores[order],
+        joined.object_logits[order],
+        joined.pointers[order],
     )

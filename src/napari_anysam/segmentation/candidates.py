@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
     from napari_anysam.segmentation.regions import Region
 
-__all__ = ["Candidate", "Prediction", "distinct", "rank"]
+__all__ = ["NEVER", "Candidate", "Prediction", "distinct", "rank"]
+
+NEVER = -1024.0
+"""Logit of pixels that cannot be inside, such as those outside a lasso; SAM 2 says "no object" so
+(``NO_OBJ_SCORE`` in sam2/modeling/sam2_base.py)."""
 
 SAME_OBJECT = 0.8
 """Two candidates that overlap by more than this IoU are one answer."""
@@ -43,7 +47,7 @@ class Candidate:
     region : Region
         The window of the plane that was encoded.
     logits : float32 array (region.height, region.width)
-        Positive is inside.
+        Positive is inside; `NEVER` outside the prompt's lasso.
     score : float
         Predicted IoU.
     network_logits : float32 array (h, w)

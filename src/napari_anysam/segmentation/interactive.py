@@ -1,23 +1,35 @@
 """One plane: prompts to candidate masks.
 
 A prompt is answered from one or several regions of its plane (`regions.py`); where there are
-several, their answers compete (`candidates.py`).
+several, their answers compete (`candidates.py`). Before that, it is brought to the forms that the
+network takes (`derived_prompts.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_anysam.networks.measuring import measured_encode
-from napari_anysam.segmentation.candidates import Candidate, Prediction, distinct, rank
+from napari_anysam.networks import out_of_memory
+from napari_anysam.segmentation.candidates import (
+    Candidate,
+    Prediction,
+    distinct,
+    rank,
+)
+from napari_anysam.segmentation.canvas import Canvas
+from napari_anysam.segmentation.derived_prompts import resolve
 from napari_anysam.segmentation.embeddings import EmbeddingCache
+from napari_anysam.segmentation.lasso import clipped_logits
+from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.prompts import check_prompts
 from napari_anysam.segmentation.regions import (
     Region,
+    mask_in,
     prompt_extent,
     refining_region,
     regions_for,
@@ -30,10 +42,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_anysam.networks.protocol import Embedding, PromptableModel
-    from napari_anysam.segmentation.prompts import Box, Prompt
+    from napari_anysam.segmentation.prompts import Box, Point, Prompt
     from napari_anysam.segmentation.regions import RegionChoice
 
 __all__ = ["PlanePredictor", "segment"]
+
+PROMPTS_AT_ONCE = 64
+"""``segment`` paints after so many prompts: logits of thousands of objects fill a memory."""
 
 
 class PlanePredictor:
@@ -61,6 +76,7 @@ class PlanePredictor:
         region: RegionChoice = "auto",
         previous: Prediction | None = None,
         cancelled: Callable[[], bool] | None = None,
+        box_padding: float = 0.0,
     ) -> Prediction:
         """Answer one prompt.
 
@@ -81,6 +97,8 @@ class PlanePredictor:
             take no masks answer afresh.
         cancelled : callable, optional
             Asked between encoder blocks; ``Cancelled`` is raised when it answers True.
+        box_padding : float
+            Boxes grow by this part of their side at each end, 0 to 0.1.
         """
         refined = None
         if previous is not None and self.model.capabilities.masks:
@@ -96,6 +114,7 @@ class PlanePredictor:
             region=region,
             refined=refined,
             cancelled=cancelled,
+            box_padding=box_padding,
         )
         return answers[0]
 
@@ -109,6 +128,7 @@ class PlanePredictor:
         region: RegionChoice = "auto",
         refined: Candidate | None = None,
         cancelled: Callable[[], bool] | None = None,
+        box_padding: float = 0.0,
     ) -> list[Prediction]:
         """Answer prompts of several objects on one plane; those that share a region share a batch.
 
@@ -116,6 +136,10 @@ class PlanePredictor:
         refines.
         """
         plane = _Plane(read_plane, plane_key)
+        given = prompts
+        prompts = [
+            resolve(prompt, self.model.capabilities, plane_shape, box_padding) for prompt in given
+        ]
         wanted: dict[Region, list[int]] = {}
         for number, prompt in enumerate(prompts):
             for choice in regions_for(prompt, plane_shape, self.model.image_size, region):
@@ -128,8 +152,8 @@ class PlanePredictor:
             for number, found in zip(numbers, scored, strict=True):
                 answers[number].extend(found)
         return [
-            Prediction(prompt.object_id, prompt.plane, self._candidates(found))
-            for prompt, found in zip(prompts, answers, strict=True)
+            Prediction(prompt.object_id, prompt.plane, self._candidates(found, prompt.lasso))
+            for prompt, found in zip(given, answers, strict=True)
         ]
 
     def _embedding(
@@ -138,7 +162,7 @@ class PlanePredictor:
         key = (self.model.key, plane.key, region)
         embedding = self.cache.get(key)
         if embedding is None:
-            embedding = measured_encode(self.model, plane.crop(region), cancelled)
+            embedding = out_of_memory.encode(self.model, plane.crop(region), cancelled=cancelled)
             self.cache.put(key, embedding)
         return embedding
 
@@ -150,7 +174,7 @@ class PlanePredictor:
         refined: Candidate | None,
     ) -> list[list[_Scored]]:
         previous = None if refined is None else _logits_in(refined, region)
-        masks = self.model.decode(embedding, prompts, previous_logits=previous)
+        masks = out_of_memory.decode(self.model, embedding, prompts, previous_logits=previous)
         logits = masks.logits.float().cpu().numpy()
         scores = masks.scores.float().cpu().numpy()
         return [
@@ -161,7 +185,9 @@ class PlanePredictor:
             for of_object, of_scores in zip(logits, scores, strict=True)
         ]
 
-    def _candidates(self, found: Iterable[_Scored]) -> tuple[Candidate, ...]:
+    def _candidates(
+        self, found: Iterable[_Scored], lasso: Sequence[Point] | None
+    ) -> tuple[Candidate, ...]:
         """Bring the answers to plane pixels, best first, without those that say the same.
 
         Answers of one region keep the network's own order.
@@ -170,14 +196,14 @@ class PlanePredictor:
         one_region = len({answer.region for answer in found}) == 1
         key = attrgetter("score" if one_region else "rank")
         ranked = sorted(found, key=key, reverse=True)
-        return distinct(self._candidate(answer) for answer in ranked)
+        return distinct(_clipped(self._candidate(answer), lasso) for answer in ranked)
 
     def _candidate(self, answer: _Scored) -> Candidate:
         import torch
 
         logits = torch.from_numpy(answer.logits)[None, None]
-        upscaled = self.model.upscale(logits, answer.region.shape)[0, 0].numpy()
-        return Candidate(answer.region, upscaled, answer.score, answer.logits)
+        pixels = out_of_memory.upscale(self.model, logits, answer.region.shape)
+        return Candidate(answer.region, pixels[0, 0].numpy(), answer.score, answer.logits)
 
 
 def segment(
@@ -187,6 +213,7 @@ def segment(
     region: RegionChoice = "auto",
     contrast: Literal["auto"] | Sequence[float] = "auto",
     channel_axis: int | None = None,
+    options: MaskOptions | None = None,
 ) -> NDArray[np.int32]:
     """Segment a 2D image from prompts.
 
@@ -204,6 +231,8 @@ def segment(
         The intensities shown to the network as black and white.
     channel_axis : int, optional
         Axis of the channels.
+    options : MaskOptions, optional
+        Threshold, smoothing, holes, parts and box padding; a plain threshold of 0 if left out.
 
     Returns
     -------
@@ -227,14 +256,22 @@ def segment(
         from napari_anysam.networks.load import load_model
 
         model = load_model()
-    predictions = PlanePredictor(model).predict_many(
-        lambda: conditioning.apply(planes.read(0)),
-        "image",
-        planes.plane_shape,
-        merged,
-        region=region,
-    )
-    return _paint(predictions, planes.plane_shape)
+    options = MaskOptions() if options is None else options
+    predictor, canvas = PlanePredictor(model), Canvas(planes.plane_shape, options)
+    pixels = cache(lambda: conditioning.apply(planes.read(0)))
+    for start in range(0, len(merged), PROMPTS_AT_ONCE):
+        some = merged[start : start + PROMPTS_AT_ONCE]
+        predictions = predictor.predict_many(
+            pixels,
+            "image",
+            planes.plane_shape,
+            some,
+            region=region,
+            box_padding=options.box_padding,
+        )
+        for prompt, prediction in zip(some, predictions, strict=True):
+            canvas.paint(prompt, prediction)
+    return canvas.labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -274,8 +311,8 @@ def _localise(prompt: Prompt, region: Region) -> Prompt:
     if box is not None:
         y0, x0, y1, x1 = box
         box = (y0 - region.row, x0 - region.column, y1 - region.row, x1 - region.column)
-    mask = None if prompt.mask is None else prompt.mask[region.slices]
-    return replace(prompt, points=points, polarity=polarity, box=box, mask=mask)
+    mask = None if prompt.mask is None else mask_in(prompt, region)
+    return replace(prompt, points=points, polarity=polarity, box=box, mask=mask, mask_origin=None)
 
 
 def _joint_extent(refined: Candidate, prompt: Prompt) -> Box:
@@ -300,9 +337,11 @@ def _logits_in(refined: Candidate, region: Region) -> Tensor:
     network_logits = torch.from_numpy(refined.network_logits)[None, None]
     if region == refined.region:
         return network_logits
-    window = np.full(region.shape, min(float(refined.logits.min()), 0.0), np.float32)
+    # The network never said anything as low as the logits outside a lasso.
+    lowest = float(refined.network_logits.min())
+    window = np.full(region.shape, min(lowest, 0.0), np.float32)
     source, target = refined.region.overlap(region)
-    window[target] = refined.logits[source]
+    window[target] = refined.logits[source].clip(lowest)
     return torch.nn.functional.interpolate(
         torch.from_numpy(window)[None, None],
         network_logits.shape[-2:],
@@ -311,13 +350,6 @@ def _logits_in(refined: Candidate, region: Region) -> Tensor:
     )
 
 
-def _paint(predictions: Sequence[Prediction], plane_shape: tuple[int, int]) -> NDArray[np.int32]:
-    labels = np.zeros(plane_shape, dtype=np.int32)
-    highest = np.zeros(plane_shape, dtype=np.float32)
-    for prediction in predictions:
-        candidate = prediction.best
-        window = candidate.region.slices
-        wins = candidate.logits > highest[window]
-        labels[window][wins] = prediction.object_id
-        highest[window][wins] = candidate.logits[wins]
-    return labels
+def _clipped(candidate: Candidate, lasso: Sequence[Point] | None) -> Candidate:
+    """Keep a candidate inside its lasso; what the network said stays for further prompts."""
+    return replace(candidate, logits=clipped_logits(candidate.logits, candidate.region, lasso))

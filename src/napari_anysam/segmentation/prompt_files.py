@@ -1,8 +1,10 @@
 """Prompts from files and back: JSON, and the CSV that napari writes for a Points layer.
 
 JSON is a list of objects with the fields of ``Prompt``; a mask is a COCO run-length encoding,
-``{"size": [H, W], "counts": "..."}``. A CSV has the columns ``index``, ``axis-0``, ``axis-1``
-(and ``axis-2`` in a stack), and the layer's features ``object_id`` and ``polarity``.
+``{"size": [H, W], "counts": "..."}``, a lasso a list of [row, column], and scribbles are a list of
+``{"vertices": [[row, column], ...], "positive": true}``. A CSV has the columns ``index``,
+``axis-0``, ``axis-1`` (and ``axis-2`` in a stack), and the layer's features ``object_id`` and
+``polarity``.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anysam.errors import PromptError
-from napari_anysam.segmentation.prompts import Prompt
+from napari_anysam.segmentation.prompts import Prompt, Scribble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -114,6 +116,15 @@ def prompt_to_dict(prompt: Prompt) -> dict[str, Any]:
         values["box"] = list(prompt.box)
     if prompt.mask is not None:
         values["mask"] = _encode_mask(prompt.mask)
+    if prompt.mask_origin is not None:
+        values["mask_origin"] = list(prompt.mask_origin)
+    if prompt.lasso is not None:
+        values["lasso"] = [list(vertex) for vertex in prompt.lasso]
+    if prompt.scribbles:
+        values["scribbles"] = [
+            {"vertices": [list(vertex) for vertex in stroke.vertices], "positive": stroke.positive}
+            for stroke in prompt.scribbles
+        ]
     return values
 
 
@@ -136,7 +147,10 @@ def prompt_from_dict(values: Mapping[str, Any]) -> Prompt:
     if not all(value in (0, 1) for value in _list(given, "polarity")):
         raise PromptError("polarity holds more than true and false; give one of them per point.")
     _list(given, "points")
+    _list(given, "lasso")
     try:
+        if "scribbles" in given:
+            given["scribbles"] = [_scribble(one) for one in _list(given, "scribbles")]
         return Prompt(**given)
     except PromptError:
         raise
@@ -144,6 +158,14 @@ def prompt_from_dict(values: Mapping[str, Any]) -> Prompt:
         raise PromptError(
             f"a value is of the wrong kind ({error}); compare it with the documentation of Prompt."
         ) from error
+
+
+def _scribble(value: Any) -> Scribble:
+    if not isinstance(value, dict) or not set(value) <= {"vertices", "positive"}:
+        raise PromptError(f"the scribble {value!r} has other fields than vertices and positive.")
+    if value.get("positive", True) not in (0, 1):
+        raise PromptError("positive of a scribble is more than true or false; give one of them.")
+    return Scribble(_list(value, "vertices"), value.get("positive", True))
 
 
 def _list(values: Mapping[str, Any], name: str) -> list[Any]:

@@ -1,8 +1,9 @@
 """Prompts: what a user says about one object on one plane.
 
 Everything is in (row, column) order and in level-0 pixels of the plane. Integer point coordinates
-are pixel centres; boxes are half-open pixel edges, so rows 3 to 5 are ``y0=3, y1=6``; masks are
-boolean and have the plane's shape.
+are pixel centres, and so are the vertices of lassos and scribbles; boxes are half-open pixel edges,
+so rows 3 to 5 are ``y0=3, y1=6``; masks are boolean and have the plane's shape, or lie in a window
+of it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,38 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Point", "Prompt", "check_prompts", "merge_prompts"]
+__all__ = ["Point", "Prompt", "Scribble", "check_prompts", "merge_prompts"]
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scribble:
+    """A free-hand stroke along the object, or beside it.
+
+    Parameters
+    ----------
+    vertices : sequence of (y, x)
+        The stroke in pixels, at least one; integers are pixel centres.
+    positive : bool
+        Whether it lies on the object.
+
+    Raises
+    ------
+    PromptError
+        If it has no vertex, or one is not a finite pair.
+    """
+
+    vertices: Sequence[Point]
+    positive: bool = True
+
+    def __post_init__(self) -> None:
+        """Bring both fields to their plain types and check them."""
+        _set(self, "vertices", tuple(_pair(vertex) for vertex in self.vertices))
+        _set(self, "positive", bool(self.positive))
+        if not self.vertices:
+            raise PromptError("A scribble has no vertex; give at least one (row, column).")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +71,15 @@ class Prompt:
     box : (y0, x0, y1, x1) or None
         Half-open pixel edges.
     mask : bool array (H, W) or None
-        A rough or exact mask in the plane's shape.
+        A rough or exact mask in the plane's shape, or in a window of the plane.
+    lasso : sequence of (y, x) or None
+        Vertices of a closed polygon, at least three: the object lies inside it, and so does its
+        mask: pixels whose centre is outside are background.
+    scribbles : sequence of Scribble
+        Free-hand strokes along the object, or beside it.
+    mask_origin : (row, column) or None
+        Upper left pixel of the window that ``mask`` lies in, background beyond it; None for a mask
+        of the plane's shape. Thousands of masks on one plane fit into memory that way.
 
     Raises
     ------
@@ -56,6 +93,9 @@ class Prompt:
     polarity: Sequence[bool] = ()
     box: Box | None = None
     mask: NDArray[np.bool_] | None = None
+    lasso: Sequence[Point] | None = None
+    scribbles: Sequence[Scribble] = ()
+    mask_origin: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         """Bring every field to its plain type and check it."""
@@ -76,23 +116,41 @@ class Prompt:
             _set(self, "box", _box(self.box))
         if self.mask is not None:
             _set(self, "mask", _mask(self.mask))
-        if not points and self.box is None and self.mask is None:
+        if self.mask_origin is not None:
+            _set(self, "mask_origin", self._origin())
+        if self.lasso is not None:
+            _set(self, "lasso", _lasso(self.lasso))
+        _set(self, "scribbles", _scribbles(self.scribbles))
+        spoken = (self.box, self.mask, self.lasso)
+        if not points and not self.scribbles and all(kind is None for kind in spoken):
             raise PromptError(
-                f"The prompt for object {self.object_id} is empty; give points, a box or a mask."
+                f"The prompt for object {self.object_id} is empty; give points, a box or a mask, "
+                "a lasso or a scribble."
             )
 
     def shifted(self, row: float, column: float) -> Prompt:
-        """Return the prompt with points and box moved; a mask cannot be moved this way."""
+        """Return the prompt with all but its mask moved; a mask cannot be moved this way."""
         if self.mask is not None:
             raise PromptError("A prompt with a mask cannot be shifted; crop its mask instead.")
         box = self.box
         return replace(
             self,
-            points=tuple((y + row, x + column) for y, x in self.points),
+            points=_moved(self.points, row, column),
             box=None
             if box is None
             else (box[0] + row, box[1] + column, box[2] + row, box[3] + column),
+            lasso=None if self.lasso is None else _moved(self.lasso, row, column),
+            scribbles=[
+                replace(scribble, vertices=_moved(scribble.vertices, row, column))
+                for scribble in self.scribbles
+            ],
         )
+
+    def _origin(self) -> tuple[int, int]:
+        if self.mask is None:
+            raise PromptError("There is a mask_origin but no mask; give both or leave it out.")
+        row, column = _pair(self.mask_origin)
+        return _whole(row, "mask_origin"), _whole(column, "mask_origin")
 
     def check_inside(self, plane_shape: tuple[int, int], plane_count: int | None = None) -> None:
         """Raise PromptError if anything lies outside a plane of this shape or stack of this length.
@@ -120,11 +178,10 @@ class Prompt:
                 f"use 0 to {plane_count - 1}."
             )
         for y, x in self.points:
-            if not (-0.5 <= y <= height - 0.5 and -0.5 <= x <= width - 0.5):
-                raise PromptError(
-                    f"The point ({y:g}, {x:g}) of {who} lies outside the image of "
-                    f"{height} x {width} pixels; points are (row, column)."
-                )
+            _check_place("point", (y, x), who, plane_shape)
+        for scribble in self.scribbles:
+            for vertex in scribble.vertices:
+                _check_place("scribble's vertex", vertex, who, plane_shape)
         if self.box is not None:
             y0, x0, y1, x1 = self.box
             if y1 <= 0 or x1 <= 0 or y0 >= height or x0 >= width:
@@ -132,15 +189,36 @@ class Prompt:
                     f"The box {self.box} of {who} lies outside the image of {height} x {width} "
                     "pixels; boxes are (y0, x0, y1, x1)."
                 )
-        if self.mask is not None and self.mask.shape != (height, width):
+        if self.lasso is not None:
+            (y0, x0), (y1, x1) = np.min(self.lasso, axis=0), np.max(self.lasso, axis=0)
+            if y1 < 0 or x1 < 0 or y0 > height - 1 or x0 > width - 1:
+                raise PromptError(
+                    f"The lasso of {who} lies outside the image of {height} x {width} pixels; its "
+                    "vertices are (row, column)."
+                )
+        if self.mask is not None:
+            self._check_mask(self.mask, plane_shape)
+
+    def _check_mask(self, mask: NDArray[np.bool_], plane_shape: tuple[int, int]) -> None:
+        if self.mask_origin is None:
+            if mask.shape != plane_shape:
+                raise PromptError(
+                    f"The mask of object {self.object_id} has shape {mask.shape}, the image "
+                    f"{plane_shape}; give a mask of the image's shape, or its mask_origin."
+                )
+            return
+        ends = np.add(self.mask_origin, mask.shape)
+        if min(self.mask_origin) < 0 or (ends > plane_shape).any():
             raise PromptError(
-                f"The mask of {who} has shape {self.mask.shape}, the image {plane_shape}; "
-                "give a mask of the image's shape."
+                f"The mask of object {self.object_id}, {mask.shape} at {self.mask_origin}, reaches "
+                f"beyond the image of {plane_shape[0]} x {plane_shape[1]} pixels; crop it."
             )
 
 
 def merge_prompts(prompts: Iterable[Prompt]) -> dict[tuple[int, int | None], Prompt]:
-    """Merge the prompts of one object on one plane; later boxes and masks replace earlier ones.
+    """Merge the prompts of one object on one plane; points and scribbles add up.
+
+    Later boxes, masks and lassos replace earlier ones.
 
     Returns
     -------
@@ -160,6 +238,9 @@ def merge_prompts(prompts: Iterable[Prompt]) -> dict[tuple[int, int | None], Pro
             polarity=(*before.polarity, *prompt.polarity),
             box=before.box if prompt.box is None else prompt.box,
             mask=before.mask if prompt.mask is None else prompt.mask,
+            mask_origin=before.mask_origin if prompt.mask is None else prompt.mask_origin,
+            lasso=before.lasso if prompt.lasso is None else prompt.lasso,
+            scribbles=(*before.scribbles, *prompt.scribbles),
         )
     return merged
 
@@ -182,8 +263,8 @@ def check_prompts(
     return merge_prompts(prompts)
 
 
-def _set(prompt: Prompt, name: str, value: object) -> None:
-    object.__setattr__(prompt, name, value)
+def _set(record: Prompt | Scribble, name: str, value: object) -> None:
+    object.__setattr__(record, name, value)
 
 
 def _whole(value: Any, name: str) -> int:
@@ -218,3 +299,34 @@ def _mask(mask: Any) -> NDArray[np.bool_]:
     if not array.any():
         raise PromptError("The mask is empty; give a mask with at least one pixel.")
     return array
+
+
+def _lasso(vertices: Any) -> tuple[Point, ...]:
+    polygon = tuple(_pair(vertex) for vertex in vertices)
+    if len(polygon) < 3 or np.linalg.matrix_rank(np.subtract(polygon, polygon[0])) < 2:
+        raise PromptError(
+            "The lasso encloses nothing; give at least three vertices that are not on one line."
+        )
+    return polygon
+
+
+def _scribbles(scribbles: Any) -> tuple[Scribble, ...]:
+    strokes = tuple(scribbles)
+    for stroke in strokes:
+        if not isinstance(stroke, Scribble):
+            raise PromptError(f"{stroke!r} is no scribble; give Scribble(vertices, positive).")
+    return strokes
+
+
+def _moved(points: Sequence[Point], row: float, column: float) -> tuple[Point, ...]:
+    return tuple((y + row, x + column) for y, x in points)
+
+
+def _check_place(what: str, place: Point, who: str, plane_shape: tuple[int, int]) -> None:
+    height, width = plane_shape
+    y, x = place
+    if not (-0.5 <= y <= height - 0.5 and -0.5 <= x <= width - 0.5):
+        raise PromptError(
+            f"The {what} ({y:g}, {x:g}) of {who} lies outside the image of "
+            f"{height} x {width} pixels; points are (row, column)."
+        )

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_anysam.segmentation.prompts import Box, Prompt
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "RegionChoice",
     "box_region",
     "click_regions",
+    "mask_in",
     "prompt_extent",
     "refining_region",
     "regions_for",
@@ -42,6 +45,9 @@ OTHER_SCALE = 1.6
 
 GRID_DIVISIONS = 8
 """Regions of one size start at multiples of this part of their side."""
+
+COARSE_DIVISIONS = 2
+"""The same where a network with a large input sees an object that is small in its region."""
 
 
 Window = tuple[slice, slice]
@@ -132,22 +138,44 @@ def regions_for(
     if choice == "plane":
         return (Region.whole(plane_shape),)
     extent = prompt_extent(prompt)
-    if prompt.box is not None or prompt.mask is not None:
+    if any(kind is not None for kind in (prompt.box, prompt.mask, prompt.lasso)):
         return (box_region(extent, plane_shape, image_size),)
     return click_regions(extent, plane_shape, image_size)
 
 
 def prompt_extent(prompt: Prompt) -> Box:
     """Return the half-open box (y0, x0, y1, x1) around everything that the prompt names."""
-    boxes = [(y - 0.5, x - 0.5, y + 0.5, x + 0.5) for y, x in prompt.points]
+    strokes = [vertex for scribble in prompt.scribbles for vertex in scribble.vertices]
+    places = [*prompt.points, *strokes, *(prompt.lasso or ())]
+    boxes = [(y - 0.5, x - 0.5, y + 0.5, x + 0.5) for y, x in places]
     if prompt.box is not None:
         boxes.append(prompt.box)
     if prompt.mask is not None:
+        top, left = prompt.mask_origin or (0, 0)
         rows, columns = (np.flatnonzero(prompt.mask.any(axis=axis)) for axis in (1, 0))
-        boxes.append((rows[0], columns[0], rows[-1] + 1, columns[-1] + 1))
+        boxes.append((top + rows[0], left + columns[0], top + rows[-1] + 1, left + columns[-1] + 1))
     low = np.min(boxes, axis=0)
     high = np.max(boxes, axis=0)
     return float(low[0]), float(low[1]), float(high[2]), float(high[3])
+
+
+def mask_in(prompt: Prompt, region: Region) -> NDArray[np.bool_]:
+    """Return the mask of a prompt that has one in a region's window, (region.height, region.width).
+
+    Parameters
+    ----------
+    prompt : Prompt
+        In pixels of the plane.
+    region : Region
+        Of the same plane.
+    """
+    mask = np.asarray(prompt.mask)
+    if prompt.mask_origin is None:
+        return mask[region.slices]
+    window = np.zeros(region.shape, bool)
+    source, target = Region(*prompt.mask_origin, *mask.shape).overlap(region)
+    window[target] = mask[source]
+    return window
 
 
 def box_region(extent: Box, plane_shape: tuple[int, int], image_size: int) -> Region:
@@ -157,7 +185,12 @@ def box_region(extent: Box, plane_shape: tuple[int, int], image_size: int) -> Re
     light = image_size <= LIGHT_IMAGE_SIZE
     if not light and side * image_size / max(plane_shape) >= image_size / SMALLEST_PART:
         return Region.whole(plane_shape)
-    return _snapped(extent, max(MARGIN * side, _smallest_side(image_size)), plane_shape)
+    wanted = max(MARGIN * side, _smallest_side(image_size))
+    # Where a region is far larger than the object, a coarse grid still holds it with its margin,
+    # and all small objects of a plane share few regions: large networks take seconds for each.
+    coarse = not light and MARGIN * side <= (1 - 1 / COARSE_DIVISIONS) * wanted
+    divisions = COARSE_DIVISIONS if coarse else GRID_DIVISIONS
+    return _snapped(extent, wanted, plane_shape, divisions)
 
 
 def refining_region(
@@ -213,14 +246,16 @@ def _smallest_side(image_size: int) -> int:
     return 24 if image_size <= LIGHT_IMAGE_SIZE else image_size // 4
 
 
-def _snapped(extent: Box, side: float, plane_shape: tuple[int, int]) -> Region:
+def _snapped(
+    extent: Box, side: float, plane_shape: tuple[int, int], divisions: int = GRID_DIVISIONS
+) -> Region:
     """Return a square region of at least this side around a box, on the grid, inside the plane.
 
     Sizes grow by quarters of an octave; positions by a part of the side.
     """
     quarter_octaves = math.ceil(4 * math.log2(side))
     whole_side = round(2 ** (quarter_octaves / 4))
-    step = max(1, whole_side // GRID_DIVISIONS)
+    step = max(1, whole_side // divisions)
     height, width = (min(whole_side, length) for length in plane_shape)
     centre_row, centre_column = (extent[0] + extent[2]) / 2, (extent[1] + extent[3]) / 2
     row = _start(centre_row - height / 2, step, plane_shape[0] - height)

@@ -92,7 +92,8 @@ class Tracker:
         self._region = region
         self._keeps_all = cache is not None
         self._cache = EmbeddingCache(REVISIT_BYTES) if cache is None else cache
-        self._plane_key = plane_key or (lambda index: (id(self), index))
+        identity = object()  # not this tracker: it would hold itself, and the network with it
+        self._plane_key = plane_key or (lambda index: (identity, index))
 
     def run(
         self,
@@ -177,8 +178,8 @@ def propagate(
     stack : array (N, H, W) or, with ``channel_axis``, of four dimensions
         numpy, dask or zarr; planes are read one at a time.
     prompts : iterable of Prompt
-        Each names its plane, the index along ``axis``. A plane takes either a mask or points and
-        box; a mask plane returns that mask unchanged.
+        Each names its plane, the index along ``axis``. A plane takes either a mask or points, box,
+        lasso and scribbles; a mask plane returns that mask unchanged.
     model : PromptableModel, optional
         From ``load_model``; the shipped model if left out.
     axis : int

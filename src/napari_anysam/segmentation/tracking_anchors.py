@@ -1,4 +1,11 @@
-"""Prompted planes: what the prompts say there, and what an object remembers of it."""
+"""Prompted planes: what the prompts say there, and what an object remembers of it.
+
+A plane takes either a mask, or points, box, lasso and scribbles. A mask is its own answer. Of the
+others, lassos and scribbles become points and a box (`derived_prompts.py`), never a mask: a rough
+outline would be remembered as if it were the object. What is drawn on the prompted plane stays
+inside the lasso. Followed in regions, that drawn answer is also what is remembered; followed in
+whole planes, the memory is the network's own, as the official predictor makes it of points and box.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_anysam.networks import out_of_memory
+from napari_anysam.segmentation.derived_prompts import resolve
 from napari_anysam.segmentation.interactive import PlanePredictor
-from napari_anysam.segmentation.regions import Region
+from napari_anysam.segmentation.lasso import clipped_logits
+from napari_anysam.segmentation.prompts import Prompt
+from napari_anysam.segmentation.regions import Region, mask_in
 from napari_anysam.segmentation.tracking_memories import answers_of, memories_of
 from napari_anysam.segmentation.tracking_regions import following_region, mask_extent
 from napari_anysam.segmentation.tracking_results import Answer, mask_answer
@@ -18,7 +29,6 @@ if TYPE_CHECKING:
 
     from napari_anysam.networks.tracking_protocol import TrackingModel
     from napari_anysam.segmentation.memory import Memory
-    from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.tracking_source import PlaneSource
 
 __all__ = ["Anchor", "anchors_in_planes", "anchors_in_regions"]
@@ -43,10 +53,11 @@ def anchors_in_planes(
     """
     whole = Region.whole(source.shape)
     embedding = source.embedding(plane, whole)
-    tracked = model.anchor(embedding, prompts)
+    told = [_told(model, prompt, whole) for prompt in prompts]
+    tracked = out_of_memory.anchor(model, embedding, told)
     memories = memories_of(model, plane, embedding, tracked, whole, anchored=True)
     drawn = [
-        answer if prompt.mask is None else mask_answer(prompt.mask)
+        _drawn(prompt, answer)
         for prompt, answer in zip(prompts, answers_of(model, tracked, whole), strict=True)
     ]
     return [Anchor(*pair) for pair in zip(memories, drawn, strict=True)]
@@ -79,7 +90,8 @@ def anchors_in_regions(
         region = _region_for(answer, source, model.image_size, regions)
         regions.append(region)
         embedding = source.embedding(plane, region)
-        tracked = model.anchor(embedding, [_seen(answer, prompt, region)])
+        seen = _seen(model, answer, prompt, region, source.shape)
+        tracked = out_of_memory.anchor(model, embedding, [seen])
         memory = memories_of(model, plane, embedding, tracked, region, anchored=True)[0]
         anchors.append(Anchor(memory, answer))
     return anchors
@@ -100,7 +112,7 @@ def _single_plane_answers(
     """Answer as ``segment`` does, so that a preview holds; a mask is its own answer, unchanged."""
     asked = [place for place, prompt in enumerate(prompts) if prompt.mask is None]
     answers = {
-        place: mask_answer(prompt.mask)
+        place: mask_answer(mask_in(prompt, Region.whole(source.shape)))
         for place, prompt in enumerate(prompts)
         if prompt.mask is not None
     }
@@ -117,7 +129,27 @@ def _single_plane_answers(
     return [answers[place] for place in range(len(prompts))]
 
 
-def _seen(answer: Answer, prompt: Prompt, region: Region) -> Prompt:
+def _told(model: TrackingModel, prompt: Prompt, whole: Region) -> Prompt:
+    """Return a prompt as a network takes it that sees the whole plane."""
+    if prompt.mask is not None:
+        return replace(prompt, mask=mask_in(prompt, whole), mask_origin=None)
+    return resolve(prompt, model.capabilities, whole.shape)
+
+
+def _drawn(prompt: Prompt, answer: Answer) -> Answer:
+    """Return what the labels show of an answer from the whole plane."""
+    if prompt.mask is not None:
+        return mask_answer(mask_in(prompt, answer.region))
+    return replace(answer, logits=clipped_logits(answer.logits, answer.region, prompt.lasso))
+
+
+def _seen(
+    model: TrackingModel,
+    answer: Answer,
+    prompt: Prompt,
+    region: Region,
+    plane_shape: tuple[int, int],
+) -> Prompt:
     """Return the answer as a mask prompt in a region; the prompt itself where the mask is empty."""
     own = answer.region
     plane_mask = np.zeros(region.shape, bool)
@@ -127,8 +159,9 @@ def _seen(answer: Answer, prompt: Prompt, region: Region) -> Prompt:
         top - region.row : bottom - region.row, left - region.column : right - region.column
     ] = answer.logits[top - own.row : bottom - own.row, left - own.column : right - own.column] > 0
     if not plane_mask.any():
-        return prompt.shifted(-region.row, -region.column)
-    return replace(prompt, points=(), polarity=(), box=None, mask=plane_mask)
+        resolved = resolve(prompt, model.capabilities, plane_shape)
+        return resolved.shifted(-region.row, -region.column)
+    return Prompt(prompt.object_id, prompt.plane, mask=plane_mask)
 
 
 def _shared(start: int, length: int, other: int, other_length: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_anysam.networks import out_of_memory
 from napari_anysam.segmentation.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -79,10 +80,10 @@ class Guide:
         known = {place: prompt for place, prompt in prompts.items() if prompt is not None}
         if not known:
             return tracked
-        masks = self._model.decode(embedding, list(known.values()), multimask=False)
+        masks = out_of_memory.decode(self._model, embedding, list(known.values()), multimask=False)
         logits = tracked.logits.clone()
         rows = list(known)
-        logits[rows] = (1 - weight) * logits[rows] + weight * masks.logits[:, :1]
+        logits[rows] = (1 - weight) * logits[rows] + weight * masks.logits[:, :1].to(logits)
         return replace(tracked, logits=logits)
 
     def _prompt(self, number: int, region: Region) -> Prompt | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from napari_anysam.networks import out_of_memory
 from napari_anysam.networks.tracking_protocol import Tracked
 from napari_anysam.segmentation.memory import Memory
 from napari_anysam.segmentation.tracking_results import Answer
@@ -56,7 +57,7 @@ def memories_of(
     anchored : bool
         Whether they came from prompts.
     """
-    features = model.remember(embedding, tracked, anchored=anchored)
+    features = out_of_memory.remember(model, embedding, tracked, anchored=anchored)
     answers = [_alone(tracked, place) for place in range(len(features))]
     return [
         Memory(plane, one, answer.pointers[0], region, answer, region, anchored)
@@ -95,7 +96,7 @@ def reframed(memory: Memory, region: Region, model: TrackingModel, source: Plane
         return memory
     answer = replace(memory.answer, logits=logits)
     embedding = source.embedding(memory.plane, region)
-    features = model.remember(embedding, answer, anchored=memory.anchored)
+    features = out_of_memory.remember(model, embedding, answer, anchored=memory.anchored)
     return replace(memory, features=features[0], region=region)
 
 
@@ -117,7 +118,8 @@ def _upscaled(
     """Bring (B, 1, h, w) logits to plane pixels, as many at once as fit a bounded memory."""
     batch = max(1, _UPSCALED_BYTES // (4 * region.height * region.width))
     for first in range(0, len(logits), batch):
-        yield from model.upscale(logits[first : first + batch], region.shape)[:, 0].cpu().numpy()
+        upscaled = out_of_memory.upscale(model, logits[first : first + batch], region.shape)
+        yield from upscaled[:, 0].cpu().numpy()
 
 
 def _resampled(logits: torch.Tensor, shown: Region, wanted: Region) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_anysam.networks import out_of_memory
 from napari_anysam.segmentation.memory import MemoryBank
 from napari_anysam.segmentation.tracking_anchors import (
     Anchor,
@@ -117,7 +118,9 @@ class Follower:
         """Find the objects of one region on one plane."""
         embedding = self._source.embedding(plane, region)
         recalls = [self._banks[number].recall(plane, self._source.count) for number in group]
-        tracked = self._model.follow(embedding, recalls, plane_count=self._source.count)
+        tracked = out_of_memory.follow(
+            self._model, embedding, recalls, plane_count=self._source.count
+        )
         if self._zoom:
             tracked = self._guide.mix(embedding, region, group, tracked)
         memories = memories_of(self._model, plane, embedding, tracked, region, anchored=False)

@@ -123,8 +123,8 @@ def make_plan(
     Raises
     ------
     PromptError
-        If there is no prompt, one lies outside, a plane has both a mask and points or a box, or
-        direction or range make no sense.
+        If there is no prompt, one lies outside, a plane has a mask and anything else, or direction
+        or range make no sense.
     """
     if direction not in _STEPS:
         raise PromptError(f"direction is {direction!r}; use 'both', 'forward' or 'backward'.")
@@ -146,15 +146,17 @@ def make_plan(
 
 
 def _check_anchor(prompt: Prompt) -> None:
-    if prompt.mask is not None and (prompt.points or prompt.box is not None):
+    outlined = prompt.box is not None or prompt.lasso is not None
+    if prompt.mask is not None and (prompt.points or prompt.scribbles or outlined):
         raise PromptError(
-            f"Object {prompt.object_id} has a mask and also points or a box on plane "
-            f"{prompt.plane}; give one or the other when propagating."
+            f"Object {prompt.object_id} has a mask and also points or a box, a lasso or scribbles "
+            f"on plane {prompt.plane}; give one or the other when propagating."
         )
-    if prompt.mask is None and prompt.box is None and not any(prompt.polarity):
+    pointed = any(prompt.polarity) or any(stroke.positive for stroke in prompt.scribbles)
+    if prompt.mask is None and not outlined and not pointed:
         raise PromptError(
-            f"Object {prompt.object_id} has only negative points on plane {prompt.plane}; add a "
-            "positive point or a box."
+            f"Object {prompt.object_id} has only negative points or scribbles on plane "
+            f"{prompt.plane}; add a positive point or a box."
         )
 
 

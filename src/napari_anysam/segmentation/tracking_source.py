@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from napari_anysam.networks.measuring import measured_encode
+from napari_anysam.networks import out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -72,7 +72,7 @@ class PlaneSource:
         embedding = self.cache.get(key)
         if embedding is None:
             pixels = self._conditioning.apply(self._read(plane)[region.slices])
-            embedding = measured_encode(self._model, pixels, self.cancelled)
+            embedding = out_of_memory.encode(self._model, pixels, cancelled=self.cancelled)
             if self.keep:
                 self.cache.put(key, embedding)
         return embedding

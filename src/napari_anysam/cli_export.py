@@ -1,0 +1,138 @@
+"""The command line's ``anysam export``: labels for other programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_anysam.images.files import ImageFile
+
+__all__ = ["add_export"]
+
+
+def add_export(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "export",
+        help="write labels for other programs",
+        description="Write labels as OME-TIFF, OME-Zarr, PNG, COCO, YOLO, CSV table or cut-outs.",
+    )
+    parser.add_argument("labels", metavar="LABELS", type=Path, help="TIFF, PNG, NPY or Zarr")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=Path,
+        required=True,
+        help=".tif, .zarr, .png, .json, .csv, IMAGE.zarr/labels/NAME, or a folder with --format",
+    )
+    parser.add_argument(
+        "--format",
+        metavar="NAME",
+        help="ome-tiff, ome-zarr, png, png-planes, coco-rle, coco-polygons, yolo, csv or cutouts "
+        "(default: after the ending of OUT)",
+    )
+    parser.add_argument("--axes", help="letters of TCZYX, YX last (default: what LABELS says)")
+    parser.add_argument(
+        "--scale",
+        nargs="+",
+        type=float,
+        metavar="SIZE",
+        help="size of a pixel along every axis, or rows and columns (default: what LABELS says)",
+    )
+    parser.add_argument(
+        "--units",
+        nargs="+",
+        metavar="UNIT",
+        help="one for space, or one for every axis: um, nm ...",
+    )
+    parser.add_argument(
+        "--image", type=Path, help="to measure (csv), cut (cutouts) or save beside (yolo)"
+    )
+    parser.add_argument("--channel-axis", type=int, metavar="K", help="axis of channels in IMAGE")
+    parser.add_argument(
+        "--contrast",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="intensities shown black and white (default: 0.5 and 99.5 percentiles)",
+    )
+    parser.add_argument(
+        "--classes", metavar="FILE", type=Path, help="CSV with the columns id, name, score, model"
+    )
+    parser.add_argument("--class-names", nargs="+", metavar="NAME", help="all classes in order")
+    parser.add_argument("--margin", type=int, default=0, help="pixels around a cut-out")
+    parser.add_argument("--indexed", action="store_true", help="PNG with a colour table")
+    parser.add_argument(
+        "--level", type=int, metavar="L", default=0, help="level of pyramids (default: 0)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace an earlier export")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from napari_anysam.errors import LabelFileError
+    from napari_anysam.export.formats import check_target, export_labels, find_format
+    from napari_anysam.export.objects import Objects, read_objects
+    from napari_anysam.export.units import known_units
+    from napari_anysam.images.files import read_image, read_labels
+
+    labels = read_labels(options.labels, options.level)
+    chosen = find_format(options.output, options.format, labels.array.ndim)
+    check_target(options.output, chosen, overwrite=options.force)
+    for source in (options.labels, options.image, options.classes):
+        if source is not None and source.resolve() == options.output.resolve():
+            raise LabelFileError(f"{options.output} is also an input; choose another name for OUT.")
+    objects = Objects.of(options.class_names)
+    if options.classes is not None:
+        objects = read_objects(options.classes, options.class_names)
+    image = None if options.image is None else read_image(options.image, options.level)
+    names = [options.image.name] if image is not None and labels.array.ndim == 2 else ()
+    axes = options.axes or _label_axes(labels)
+    scale, units = options.scale, options.units
+    if units is not None and len(units) == 1:
+        units = units[0]
+    if scale is None and labels.scale is not None:
+        scale, units = labels.scale, units or known_units(labels.units, labels.axes)
+    path = export_labels(
+        labels.array,
+        options.output,
+        format=chosen.name,
+        axes=axes,
+        scale=scale,
+        units=units,
+        image=None if image is None else image.array,
+        channel_axis=_channel_axis(options, image, labels.array.ndim),
+        contrast=options.contrast or "auto",
+        class_names=objects.class_names or None,
+        object_classes=objects.classes,
+        object_scores=objects.scores,
+        object_models=objects.models,
+        file_names=names,
+        margin=options.margin,
+        indexed=options.indexed,
+        overwrite=options.force,
+    )
+    report = {"path": str(path), "format": chosen.name, "shape": list(labels.array.shape)}
+    sys.stdout.write(f"{json.dumps(report) if options.json else options.output}\n")
+
+
+def _label_axes(labels: ImageFile) -> str | None:
+    """Return the file's axes; one of unknown meaning counts as depth."""
+    axes = labels.axes.replace("Q", "Z").replace("I", "Z")
+    return axes or None
+
+
+def _channel_axis(
+    options: argparse.Namespace, image: ImageFile | None, label_ndim: int
+) -> int | None:
+    if options.channel_axis is not None or image is None or image.array.ndim == label_ndim:
+        given: int | None = options.channel_axis
+        return given
+    return image.channel_axis

@@ -1,0 +1,1 @@
+"""Labels for other programs: one file per format, ``formats.py`` chooses."""

@@ -1,0 +1,106 @@
+"""Everything in one image, without a prompt: every object that a network proposes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_anysam.errors import CapabilityError
+from napari_anysam.networks import out_of_memory
+from napari_anysam.networks.protocol import ProposingModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_anysam.networks.protocol import Masks, PromptableModel
+
+__all__ = ["check_proposes", "segment_everything"]
+
+
+def segment_everything(
+    image: ArrayLike,
+    model: PromptableModel,
+    contrast: Literal["auto"] | Sequence[float] = "auto",
+    channel_axis: int | None = None,
+) -> NDArray[np.int32]:
+    """Segment every object of a 2D image that a network proposes.
+
+    Parameters
+    ----------
+    image : array (H, W), uint8 (H, W, 3 or 4) as RGB, or any 2D layout with ``channel_axis``
+        numpy, dask or zarr.
+    model : ProposingModel
+        From ``load_model``: "fastsam-s" or "fastsam-x". Its ``options`` say which proposals count.
+    contrast : "auto" or (low, high)
+        The intensities shown to the network as black and white.
+    channel_axis : int, optional
+        Axis of the channels.
+
+    Returns
+    -------
+    int32 array (H, W)
+        Labels from 1 without gaps, the most confident object first; 0 is background. Where objects
+        overlap the smaller one lies on top, and one that is covered whole has no label.
+
+    Raises
+    ------
+    CapabilityError
+        If the model answers prompts only.
+    ImageError
+        If the image is empty or its layout is not known.
+    """
+    from napari_anysam.images.conditioning import resolve_conditioning
+    from napari_anysam.images.planes import Planes
+
+    proposing = check_proposes(model)
+    planes = Planes.single(image, channel_axis=channel_axis)
+    pixels = resolve_conditioning(planes, contrast).apply(planes.read(0))
+    embedding = out_of_memory.encode(proposing, pixels)
+    return _paint(
+        (
+            mask
+            for masks in proposing.everything(embedding)
+            for mask in _drawn(proposing, masks, planes.plane_shape)
+        ),
+        planes.plane_shape,
+    )
+
+
+def _drawn(model: ProposingModel, masks: Masks, plane_shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return masks in pixels of the plane, bool (B, H, W)."""
+    logits = out_of_memory.upscale(model, masks.logits, plane_shape)[:, 0]
+    drawn: NDArray[np.bool_] = (logits > 0).cpu().numpy()
+    return drawn
+
+
+def check_proposes(model: PromptableModel) -> ProposingModel:
+    """Return the model as one that proposes objects.
+
+    Raises
+    ------
+    CapabilityError
+        If it answers prompts only; the message says which ones propose.
+    """
+    if isinstance(model, ProposingModel):
+        return model
+    raise CapabilityError(
+        f"{model.name} answers prompts only and proposes no objects by itself; prompt it, or "
+        "choose fastsam-s or fastsam-x."
+    )
+
+
+def _paint(masks: Iterable[NDArray[np.bool_]], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Paint masks (H, W) one after the other, each below those that are smaller."""
+    from skimage.segmentation import relabel_sequential
+
+    labels = np.zeros(shape, dtype=np.int32)
+    smallest = np.full(shape, np.prod(shape) + 1)
+    for number, mask in enumerate(masks, start=1):
+        area = np.count_nonzero(mask)
+        wins = mask & (area < smallest)
+        labels[wins], smallest[wins] = number, area
+    without_gaps, _, _ = relabel_sequential(labels)
+    return np.asarray(without_gaps, dtype=np.int32)
