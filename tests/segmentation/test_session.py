@@ -93,9 +93,14 @@ def test_steps_made_together_are_undone_together():
 
 def test_steps_are_recorded_even_if_their_maker_fails():
     session = Session()
-    with pytest.raises(RuntimeError), session.together("half"):
-        session.set_prompt((1, 0), FIRST)
-        raise RuntimeError
+
+    def fail():
+        with session.together("half"):
+            session.set_prompt((1, 0), FIRST)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert session.can_undo
     session.undo()
     assert session.prompts == {}

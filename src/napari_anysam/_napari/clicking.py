@@ -76,6 +76,7 @@ class Clicking:
         frame = work.frame()
         with self.editing_layers():
             changes = work.changes(frame)
+            work.paint()
         here = [key for key in changes if key[1] == frame.number]
         if here and self.running.key not in (None, *here):
             self.keep_fresh()
@@ -202,7 +203,7 @@ class Clicking:
         change = LabelChange()
         work.write(change, {key: mask}, frame)
         work.record(change, f"mask of object {key[0]}")
-        work.ensure_labels().layer.refresh()
+        work.publish()
         self.kept += 1
 
 

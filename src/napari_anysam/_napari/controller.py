@@ -18,6 +18,8 @@ from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.describe import describe
 from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
+from napari_anysam._napari.object_looks import colours_of
+from napari_anysam._napari.objects import Objects
 from napari_anysam._napari.propagation import Propagation, StackAxis
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.status import Status
@@ -25,9 +27,10 @@ from napari_anysam._napari.workspace import Workspace
 from napari_anysam.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from napari_anysam._napari.active_model import ActiveModel
+    from napari_anysam._napari.object_looks import Colour
     from napari_anysam._napari.propagation import StackRange
     from napari_anysam.networks.protocol import PromptableModel
 
@@ -67,12 +70,14 @@ class SegmentController:
         self._active = active
         self._inference = InferenceThread(deliver)
         self._clicking = Clicking(viewer, self._inference, self._tell)
+        self.objects = Objects(viewer, self._clicking)
         self._workspaces: dict[Any, Workspace] = {}
         self._propagation: Propagation | None = None
         self._last_run: Propagation | None = None
         self._of_viewer = Connections()
         self._of_image = Connections()
         self._of_prompts = Connections()
+        self._of_labels = Connections()
         self._connect_viewer()
         if active.model is not None:
             self._clicking.running.use_model(active.model)
@@ -110,6 +115,11 @@ class SegmentController:
             drawing=self._drawing(work),
             kept=self._clicking.kept,
         )
+
+    def colour_of(self, object_id: int) -> Colour:
+        """Return the colour of an object, red to alpha in 0 to 1."""
+        red, green, blue, alpha = colours_of(self.labels, [object_id])[0]
+        return float(red), float(green), float(blue), float(alpha)
 
     def image_choices(self) -> list[Any]:
         """Return the image layers of the viewer."""
@@ -188,13 +198,44 @@ class SegmentController:
     def go_to_object(self, object_id: int) -> None:
         """Go on with another object; a mask that was just made is accepted first."""
         work = self.workspace
-        if work is None or object_id < 1 or object_id == work.object_id:
+        if work is not None and object_id != work.object_id:
+            with reporting():
+                self.objects.resume(object_id)
+            self._tell()
+
+    def pick(self) -> None:
+        """Let the next click in the labels choose the object to go on with."""
+        work = self.workspace
+        if work is None or work.target is None:
             return
-        with reporting():
-            self._clicking.keep_fresh()
-            self._clicking.use_object(object_id)
-            self._clicking.ask_here(fresh=False)
+        layer = work.target.layer
+        self._of_labels.disconnect()
+        self._of_labels.connect(layer.events.selected_label, self._on_picked)
+        layer.visible = True
+        with layer.events.selected_label.blocker(self._on_picked):
+            layer.selected_label = 0  # so that picking any object is a change
+        self._viewer.layers.selection.active = layer
+        layer.mode = "pick"
         self._tell()
+
+    def name_class(self, object_id: int, name: str) -> None:
+        """Say which class an object is of."""
+        self._change_objects(lambda: self.objects.name_class(object_id, name))
+
+    def delete_objects(self, object_ids: Collection[int] | None = None) -> None:
+        """Erase objects on all planes; the running one if none is named."""
+        work = self.workspace
+        if work is not None:
+            ids = [work.object_id] if object_ids is None else object_ids
+            self._change_objects(lambda: self.objects.delete(ids))
+
+    def merge_objects(self, object_ids: Collection[int]) -> None:
+        """Make objects one, with the lowest of their ids."""
+        self._change_objects(lambda: self.objects.merge(object_ids))
+
+    def split_object(self) -> None:
+        """Make what the previewed mask leaves out of its object an object of its own."""
+        self._change_objects(self.objects.split)
 
     def next_candidate(self) -> None:
         """Preview the next of the candidate masks."""
@@ -208,11 +249,12 @@ class SegmentController:
         self._tell()
 
     def undo(self) -> None:
-        """Take back the last prompt, accepted mask or propagation."""
-        if self._propagation is None:
-            with reporting():
-                self._clicking.undo()
-            self._tell()
+        """Take back the last prompt, accepted mask, propagation, or change of objects."""
+        self._change_objects(self._clicking.undo)
+
+    def redo(self) -> None:
+        """Do the last step that was undone again."""
+        self._change_objects(self._clicking.redo)
 
     def propagate(self, where: StackRange) -> None:
         """Follow all objects that are marked in the stack, from the planes they are marked on."""
@@ -234,6 +276,13 @@ class SegmentController:
             self._clicking.running.drop()
             self._tell()
 
+    def _change_objects(self, change: Callable[[], Any]) -> None:
+        """Change what was kept, unless a propagation is writing."""
+        if self._propagation is None:
+            with reporting():
+                change()
+            self._tell()
+
     def point_pressed(self, *, positive: bool) -> None:
         """Say what the point that a mouse press is about to add will mean."""
         work = self.workspace
@@ -244,7 +293,7 @@ class SegmentController:
         """Stop the thread and let go of the viewer; the user's layers stay as they are."""
         if self._propagation is not None:
             self._propagation.abandon()
-        for connections in (self._of_viewer, self._of_image, self._of_prompts):
+        for connections in (self._of_viewer, self._of_image, self._of_prompts, self._of_labels):
             connections.disconnect()
         self._inference.stop(_PATIENCE_AT_CLOSE)
         self._clicking.running.drop()
@@ -282,6 +331,7 @@ class SegmentController:
             self._propagation.cancel()
         self._of_image.disconnect()
         self._of_prompts.disconnect()
+        self._of_labels.disconnect()
         self._clicking.work = self._last_run = None
 
     def _draw(self, role: str, mode: str) -> None:
@@ -330,6 +380,19 @@ class SegmentController:
                 return
             self._last_run = None
         self._tell()
+
+    def _on_picked(self, _event: Any = None) -> None:
+        """Go on with the object that was clicked in the labels, and let points be added again."""
+        work = self.workspace
+        self._of_labels.disconnect()
+        if work is None or work.target is None:
+            return
+        picked = int(work.target.layer.selected_label)
+        work.target.layer.mode = "pan_zoom"
+        with reporting():
+            if picked > 0:
+                self.objects.resume(picked)
+            self._draw("points", "add")
 
     def _on_transform(self, _event: Any = None) -> None:
         if self.workspace is not None:

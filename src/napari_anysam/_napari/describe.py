@@ -69,6 +69,8 @@ def describe(
         kept=kept,
         drawing=drawing,
         can_undo=work.session.can_undo,
+        can_redo=work.session.can_redo,
+        cannot_split=_not_to_split(work, running),
         cannot_propagate=_reason(work, running, frame, detail),
         done=0 if run is None else run.done,
         total=0 if run is None else run.total,
@@ -92,3 +94,12 @@ def _stage(running: RunningMask, active: ActiveModel, propagation: Propagation |
 
 def _reason(work: Workspace, running: RunningMask, frame: PlaneFrame | None, detail: str) -> str:
     return detail if frame is None else reason_not_to_propagate(running.model, work, frame)
+
+
+def _not_to_split(work: Workspace, running: RunningMask) -> str:
+    answer = running.answer
+    if work.object_id not in {object_id for object_id, _ in work.session.kept}:
+        return "Go on with an object that was kept, and Ctrl-click the part to be split off."
+    if answer is None or answer.request.fresh is False or answer.window is None:
+        return "Ctrl-click the part to be split off first."
+    return ""

@@ -14,12 +14,17 @@ __all__ = ["KEYS", "LayerKeys", "in_words"]
 KEYS: Mapping[str, str] = {
     "accept": "Q",
     "new": "N",
+    "pick": "Shift-N",
     "undo": "U",
+    "redo": "Shift-U",
     "cycle": "W",
     "propagate": "G",
     "cancel": "H",
+    "split": "Shift-W",
+    "merge": "Shift-G",
+    "delete": "Shift-H",
 }
-"""Letters that napari leaves free on every layer."""
+"""Keys that napari leaves free on every layer."""
 
 POINTS_KEYS: Mapping[str, str] = {"accept": "Enter", "cancel": "Escape"}
 """On Points layers these are free too; on Shapes and Labels they belong to napari's drawings."""
@@ -27,7 +32,7 @@ POINTS_KEYS: Mapping[str, str] = {"accept": "Enter", "cancel": "Escape"}
 
 def in_words(action: str) -> str:
     """Return the keys of an action as a tooltip names them."""
-    letter = KEYS.get(action, "")
+    letter = KEYS.get(action, "").replace("-", "+")
     more = POINTS_KEYS.get(action)
     return f"{more} or {letter}" if more else letter
 

@@ -17,6 +17,10 @@ from napari_anysam._napari.coordinates import (
 from napari_anysam.segmentation.prompts import Prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam.segmentation.session import PromptKey
 
@@ -182,6 +186,20 @@ class PromptLayers:
                 key = _key(object_id, number, frame)
                 found.setdefault(key, _Parts()).box = _clipped(box, frame.plane_shape)
         return {key: parts.prompt(key) for key, parts in found.items()}
+
+    def paint(self, colours_of: Callable[[Sequence[int]], NDArray[np.float64]]) -> None:
+        """Draw the rims of points and the boxes in the colours of their objects.
+
+        Parameters
+        ----------
+        colours_of : callable
+            Returns the (N, 4) colours of N objects.
+        """
+        for layer, what in ((self.points, "border_color"), (self.shapes, "edge_color")):
+            if layer is not None and len(layer.data):
+                colours = colours_of(self._ids(layer))
+                if not np.allclose(getattr(layer, what), colours, atol=0.01):
+                    setattr(layer, what, colours)
 
     def replace(self, key: PromptKey, prompt: Prompt | None, frame: PlaneFrame) -> None:
         """Make the layers show this prompt, and no other, for one object on one plane."""

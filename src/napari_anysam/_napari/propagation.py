@@ -224,6 +224,7 @@ class Propagation:
     def _finish(self, error: Exception | None) -> None:
         if not self._abandoned:
             self.work.record(self._change, "propagation")
+            self.work.publish()
             self._refresh(now=True)
         del self._model, self._planes  # an ended run is still looked at, and may be for long
         self._on_end(error)

@@ -22,6 +22,7 @@ from napari_anysam._napari.controller import SegmentController
 from napari_anysam._napari.delivery import QtDelivery
 from napari_anysam._napari.keys import LayerKeys, in_words
 from napari_anysam._napari.layer_combo import LayerCombo
+from napari_anysam._napari.object_table import ObjectSection
 from napari_anysam._napari.stack_section import StackSection
 from napari_anysam._napari.status import Status, sentence, why_not
 
@@ -36,6 +37,7 @@ MANAGER_NAME = "Model manager"
 _TOOLTIPS = {
     "point": "Click in the image to add points; Ctrl-click for what is not part of the object.",
     "box": "Drag a box around the object.",
+    "redo": f"Do what was undone again ({in_words('redo')}).",
     "undo": f"Take back the last prompt or mask ({in_words('undo')}).",
     "clear": "Remove this object's prompts and its preview.",
     "accept": f"Keep this mask in the labels ({in_words('accept')}).",
@@ -57,7 +59,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         super().__init__(parent)
         self._viewer = napari_viewer
         self._closed = self._docked = self._window_closing = False
-        self._dirty = self._had_axes = False
+        self._dirty = self._had_axes = self._had_objects = False
         self._delivery = QtDelivery(self)
         self._active = active_model()
         self.controller = SegmentController(napari_viewer, self._delivery, self._active)
@@ -135,10 +137,12 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.score = QLabel()
         self.candidate_button = QPushButton()
         self.prompts = QElidingLabel()
-        self.undo_button = QPushButton("Undo (U)")
+        self.undo_button = QPushButton("Undo")
+        self.redo_button = QPushButton("Redo")
         self.clear_button = QPushButton("Clear")
         self.accept_button = QPushButton("Accept (Enter)")
         self.new_button = QPushButton("New object (N)")
+        self.objects = ObjectSection()
         self.stack = StackSection()
         self.score.setToolTip("How well the model thinks this mask fits; 1 is perfect.")
         self.prompts.setToolTip("What you have marked for this object.")
@@ -153,6 +157,8 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         form.addRow("Labels", self.labels_combo)
         form.addRow("Model", _row((self.model_name, 1), (self.manager_button, 0)))
         form.addRow("Object", _row((self.object_id, 1), (self.candidate_button, 0)))
+        self.objects_fold = QCollapsible("Objects")
+        self.objects_fold.addWidget(self.objects)
         self.stack_fold = QCollapsible("Stack")
         self.stack_fold.addWidget(self.stack)
         layout = QVBoxLayout(self)
@@ -161,8 +167,9 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(_row((self.point_button, 1), (self.box_button, 1)))
         layout.addLayout(form)
         layout.addWidget(_row((self.prompts, 1), (self.score, 0)))
-        layout.addWidget(_row((self.undo_button, 1), (self.clear_button, 1)))
+        layout.addWidget(_row((self.undo_button, 1), (self.redo_button, 1), (self.clear_button, 1)))
         layout.addWidget(_row((self.accept_button, 1), (self.new_button, 1)))
+        layout.addWidget(self.objects_fold)
         layout.addWidget(self.stack_fold)
         layout.addStretch(1)
         for button in self.findChildren(QPushButton):
@@ -175,10 +182,15 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             {
                 "accept": control.accept,
                 "new": control.new_object,
+                "pick": control.pick,
                 "undo": control.undo,
+                "redo": control.redo,
                 "cycle": control.next_candidate,
                 "propagate": self.stack.ask_to_propagate,
                 "cancel": control.cancel,
+                "split": control.split_object,
+                "merge": lambda: control.merge_objects(self.objects.selected()),
+                "delete": lambda: control.delete_objects(self.objects.selected() or None),
             },
             control.point_pressed,
         )
@@ -190,7 +202,14 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.object_id.valueChanged.connect(control.go_to_object)
         self.candidate_button.clicked.connect(control.next_candidate)
         self.undo_button.clicked.connect(control.undo)
+        self.redo_button.clicked.connect(control.redo)
         self.clear_button.clicked.connect(control.clear)
+        self.objects.resume.connect(control.go_to_object)
+        self.objects.classed.connect(control.name_class)
+        self.objects.delete.connect(control.delete_objects)
+        self.objects.merge.connect(control.merge_objects)
+        self.objects.split.connect(control.split_object)
+        self.objects.pick.connect(control.pick)
         self.accept_button.clicked.connect(control.accept)
         self.new_button.clicked.connect(control.new_object)
         self.stack.propagate.connect(control.propagate)
@@ -218,6 +237,17 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.hint.setText(sentence(status))
         self._render_tools(status)
         self._render_object(status)
+        objects = control.objects.summaries()
+        if bool(objects) != self._had_objects:
+            self._had_objects = bool(objects)
+            unfold = self.objects_fold.expand if objects else self.objects_fold.collapse
+            unfold(animate=False)
+        self.objects.show_objects(
+            objects,
+            status.object_id,
+            control.colour_of,
+            cannot_split=why_not("split", status),
+        )
         axes = control.stack_axes()
         self.stack.show_axes(axes)
         self.stack.show_status(status)
@@ -257,6 +287,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.prompts.setText(_prompts_in_words(status))
         for button, action in (
             (self.undo_button, "undo"),
+            (self.redo_button, "redo"),
             (self.clear_button, "clear"),
             (self.accept_button, "accept"),
             (self.new_button, "new"),

@@ -67,6 +67,8 @@ class Status:
     kept: int = 0
     drawing: str = ""
     can_undo: bool = False
+    can_redo: bool = False
+    cannot_split: str = "Choose an image first."
     cannot_propagate: str = "Choose an image first."
     done: int = 0
     total: int = 0
@@ -102,7 +104,9 @@ def why_not(action: str, status: Status) -> str:
 
     Parameters
     ----------
-    action : {"point", "box", "accept", "new", "undo", "clear", "cycle", "propagate", "cancel"}
+    action : str
+        "point", "box", "accept", "new", "undo", "redo", "clear", "cycle", "split", "propagate" or
+        "cancel".
     """
     if action == "cancel":
         return "" if status.stage is Stage.PROPAGATING else "Nothing is being propagated."
@@ -110,6 +114,8 @@ def why_not(action: str, status: Status) -> str:
         return "Choose an image first."
     reasons = {
         "undo": "" if status.can_undo else "There is nothing to undo yet.",
+        "redo": "" if status.can_redo else "Nothing was undone.",
+        "split": status.cannot_split,
         "clear": "" if status.has_prompts else "This object has no prompts yet.",
         "new": "" if status.has_prompts else "This object is new already: click it.",
         "accept": ""
@@ -120,7 +126,7 @@ def why_not(action: str, status: Status) -> str:
         if status.stage is Stage.PROPAGATING
         else status.cannot_propagate,
     }
-    if action == "undo" and status.stage is Stage.PROPAGATING:
+    if action in ("undo", "redo", "split") and status.stage is Stage.PROPAGATING:
         return "Wait for the propagation to end, or cancel it."
     return reasons.get(action, "")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam._napari.coordinates import current_frame, spatial_shape
 from napari_anysam._napari.label_target import LabelTarget, can_hold
+from napari_anysam._napari.object_looks import colours_of, features_of
 from napari_anysam._napari.prompt_layers import (
     PromptLayers,
     copy_transform,
@@ -19,7 +21,7 @@ from napari_anysam.errors import ImageError, PromptError
 from napari_anysam.segmentation.session import PromptStep, Session, parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from napari.layers import Labels
 
@@ -167,6 +169,30 @@ class Workspace:
         if change.edits or change.kept.keys() - self.session.kept.keys():
             self.session.record_labels(change.edits, description, change.kept)
 
+    def edit(self, change: Callable[[Session, Any], None]) -> None:
+        """Change session and labels by ``change(session, labels)``, and show what came of it."""
+        frame = self.frame()
+        before = dict(self.session.prompts)
+        change(self.session, self._array())
+        after = self.session.prompts
+        for key in before.keys() | after.keys():
+            if before.get(key) is not after.get(key):
+                self.prompts.replace(key, after.get(key), frame)
+        self.publish()
+
+    def publish(self) -> None:
+        """Show the labels as they are now, the objects as their features, and their colours."""
+        layer = None if self.target is None else self.target.layer
+        if layer is not None:
+            layer.refresh()
+            layer.features = features_of(self.session.summaries())
+        self.paint()
+
+    def paint(self) -> None:
+        """Give prompts the colours of their objects."""
+        layer = None if self.target is None else self.target.layer
+        self.prompts.paint(partial(colours_of, layer))
+
     def undo(self, frame: PlaneFrame) -> Step | None:
         """Take back the last step, in the labels and in the prompt layers."""
         step = self.session.undo(self._array())
@@ -195,8 +221,10 @@ class Workspace:
         parts = list(parts_of(step))
         for key in {part.key: None for part in parts if isinstance(part, PromptStep)}:
             self.prompts.replace(key, self.session.prompts.get(key), frame)
-        if self.target is not None and any(not isinstance(part, PromptStep) for part in parts):
-            self.target.layer.refresh()
+        if any(not isinstance(part, PromptStep) for part in parts):
+            self.publish()
+        else:
+            self.paint()
 
     def _restart(self) -> None:
         """Forget the history; what is in the layers stays."""

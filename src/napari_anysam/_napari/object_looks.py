@@ -1,0 +1,51 @@
+"""How objects look in napari: their colours, and the table of features of their labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from napari.utils.colormaps import label_colormap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_anysam.segmentation.session import ObjectSummary
+
+__all__ = ["Colour", "colours_of", "features_of"]
+
+Colour = tuple[float, float, float, float]
+"""Red, green, blue and alpha, 0 to 1."""
+
+_NEW_LABELS = label_colormap(49, 0.5)  # what napari gives a new Labels layer
+
+
+def colours_of(labels: Any, object_ids: Sequence[int]) -> NDArray[np.float64]:
+    """Return the colours of objects, (N, 4).
+
+    Parameters
+    ----------
+    labels : napari Labels or None
+        None if there are none yet: the colours that a new layer will give them.
+    object_ids : sequence of int
+    """
+    colormap = _NEW_LABELS if labels is None else labels.colormap
+    colours = [np.ravel(colormap.map(int(object_id))) for object_id in object_ids]
+    return np.array(colours, dtype=float).reshape(-1, 4)
+
+
+def features_of(summaries: Sequence[ObjectSummary]) -> pd.DataFrame:
+    """Return objects as the features table of a Labels layer, one row for each."""
+    return pd.DataFrame(
+        {
+            "index": [one.object_id for one in summaries],
+            "class": [one.class_name for one in summaries],
+            "score": [one.score for one in summaries],
+            "area": [one.area for one in summaries],
+            "model": [one.model for one in summaries],
+            "planes": [max(1, len(one.planes)) for one in summaries],
+        }
+    )
