@@ -39,6 +39,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     segment_coins(folder / "segment_coins.png")
     propagate_stack(folder / "propagate_stack.png")
+    choose_model(folder / "model_manager.png")
 
 
 def segment_coins(path: Path) -> None:
@@ -69,6 +70,24 @@ def propagate_stack(path: Path) -> None:
     wait(lambda: widget.controller.status.done >= total * 2 // 3)
     viewer.dims.set_point(0, float(image.data_to_world((plane + 2, 0, 0))[0]))
     save(viewer, path)
+
+
+def choose_model(path: Path) -> None:
+    """Show the Model manager with an answer to what is segmented."""
+    viewer = napari.Viewer()
+    viewer.window.resize(1200, 960)
+    dock, manager = viewer.window.add_plugin_dock_widget("napari-anysam", "Model manager")
+    dock.setMinimumWidth(560)
+    wait(lambda: len(manager.table.rows) > 0 and active_model().model is not None)
+    manager.chooser_button.click()
+    wait(lambda: "cores" in manager.chooser.device.itemText(0))
+    manager.chooser.kind.setCurrentIndex(manager.chooser.kind.findData("electron"))
+    manager.chooser.kind.activated.emit(manager.chooser.kind.currentIndex())
+    for _ in range(50):
+        QApplication.processEvents()
+        time.sleep(0.01)
+    manager.grab().save(str(path))
+    viewer.close()
 
 
 def open_window(sample: str) -> tuple[Any, SegmentWidget]:

@@ -1,5 +1,7 @@
 """Models from elsewhere: a repository of the hub, and a file whose content cannot tell all."""
 
+import threading
+
 import pytest
 from nano_files import write_nano
 from qtpy.QtCore import Qt
@@ -39,12 +41,15 @@ def titles(manager):
 
 
 class TestFromTheHub:
-    @pytest.fixture
-    def hub(self, tmp_path, monkeypatch):
+    @pytest.fixture(autouse=True)
+    def _own_cache(self, tmp_path, monkeypatch):
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setenv("ANYSAM_OFFLINE", "0")
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+    @pytest.fixture
+    def hub(self, tmp_path, monkeypatch):
         files = {"model.safetensors": write_nano(tmp_path / "x").read_bytes(), "README.md": b"x"}
         with serve_hub(files) as address:
             monkeypatch.setenv("HF_ENDPOINT", address)
@@ -73,11 +78,7 @@ class TestFromTheHub:
         assert not manager.hub.fetch_button.isEnabled()
         assert "owner/name" in manager.hub.fetch_button.toolTip()
 
-    def test_a_download_can_be_cancelled(self, qtbot, manager, tmp_path, monkeypatch):
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setenv("ANYSAM_OFFLINE", "0")
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    def test_a_download_can_be_cancelled(self, qtbot, manager, monkeypatch):
         with serve_hub({"model.pt": bytes(30_000_000)}, seconds_per_piece=0.01) as address:
             monkeypatch.setenv("HF_ENDPOINT", address)
             self.fetch(qtbot, manager, REPOSITORY)
@@ -85,6 +86,21 @@ class TestFromTheHub:
             press(qtbot, manager.hub.cancel_button)
             assert not manager.hub.progress.isVisible()
         assert "model.pt" not in titles(manager)
+
+    def test_closing_the_dock_in_the_middle_ends_the_download(
+        self, qtbot, manager, tmp_path, monkeypatch
+    ):
+        with serve_hub({"model.pt": bytes(60_000_000)}, seconds_per_piece=0.01) as address:
+            monkeypatch.setenv("HF_ENDPOINT", address)
+            self.fetch(qtbot, manager, REPOSITORY)
+            qtbot.waitUntil(lambda: "left" in manager.hub.progress.text(), timeout=30_000)
+            manager.hub.deleteLater()  # as napari does with a dock that is closed
+            qtbot.waitUntil(lambda: "anysam-background" not in thread_names(), timeout=30_000)
+        assert not list((tmp_path / "hub").rglob("model.pt"))
+
+
+def thread_names():
+    return [thread.name for thread in threading.enumerate()]
 
 
 class TestWhatAFileIs:

@@ -81,7 +81,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.filter.textChanged.connect(self.table.filter)
         self.chooser_button.toggled.connect(self.chooser.setVisible)
         self.chooser.chosen.connect(self._show_proposed)
-        self.transfers.deleted.connect(self._refresh)
+        self.transfers.deleted.connect(self._on_deleted)
         self.add_button.clicked.connect(self._choose_file)
         self.hub_button.toggled.connect(self.hub.setVisible)
         self.forget_button.clicked.connect(self._forget)
@@ -197,6 +197,10 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
                 self._show_progress(row.spec.name)
         self._show_details()
         self._render()
+
+    def _on_deleted(self, why_not: str) -> None:
+        self._error = why_not
+        self._refresh()
 
     def _complain(self, error: Exception) -> None:
         self._error = _one_sentence(error)

@@ -8,7 +8,9 @@ from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QGridLayout, QMessageBox, QProgressBar, QPushButton, QWidget
 
+from napari_anysam._napari.background import Background
 from napari_anysam._napari.model_rows import progress_words
+from napari_anysam.errors import AnySAMError
 
 if TYPE_CHECKING:
     from napari_anysam._napari.downloads import Downloads
@@ -28,12 +30,18 @@ class ModelTransfers(QWidget):  # type: ignore[misc]  # Qt has no types here
         Where models lie.
     downloads : Downloads
         Those of the process.
+
+    Attributes
+    ----------
+    deleted : Qt signal (str)
+        A deletion has ended; why it failed, or empty.
     """
 
-    deleted = Signal()
+    deleted = Signal(str)
 
     def __init__(self, store: ModelStore, downloads: Downloads) -> None:
         super().__init__()
+        self._background = Background(self)
         self._store, self._downloads = store, downloads
         self._row: ModelRow | None = None
         self.download_button = QPushButton("Download")
@@ -125,11 +133,19 @@ class ModelTransfers(QWidget):  # type: ignore[misc]  # Qt has no types here
         row = self._row
         if row is None or row.spec is None:
             return
-        if row.deletable:
-            self._store.delete(row.spec)
-            self.deleted.emit()
-        else:
+        if not row.deletable:
             self._downloads.discard(row.spec)
+            return
+        spec = row.spec
+        self.delete_button.setEnabled(False)
+        self._background.ask(lambda: self._store.delete(spec), self._gone, self._kept)
+
+    def _gone(self, _result: object) -> None:
+        self.deleted.emit("")
+
+    def _kept(self, error: Exception) -> None:
+        known = isinstance(error, AnySAMError)
+        self.deleted.emit(str(error) if known else f"The file could not be deleted ({error}).")
 
     def _open_folder(self) -> None:
         self._store.models_folder.mkdir(parents=True, exist_ok=True)
