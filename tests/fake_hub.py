@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from loopback import running
 
 REPOSITORY = "somebody/a-model"
 _COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -72,19 +72,6 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
 def serve_hub(files, seconds_per_piece=0.0):
     """Give the address of a hub whose one repository holds these files, bytes by name."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    server.files, server.seconds_per_piece = files, seconds_per_piece
-    server.stopping = threading.Event()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.stopping.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return running(_Handler, files=files, seconds_per_piece=seconds_per_piece)

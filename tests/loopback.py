@@ -81,11 +81,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve(serving):
-    """Give the address of a server that serves like this."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+def running(handler, **attributes):
+    """Run a server with these attributes, ``stopping`` beside them; give its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    server.serving, server.stopping = serving, threading.Event()
+    server.stopping = threading.Event()
+    vars(server).update(attributes)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -95,3 +96,8 @@ def serve(serving):
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def serve(serving):
+    """Give the address of a server that serves like this."""
+    return running(_Handler, serving=serving)
