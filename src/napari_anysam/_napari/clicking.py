@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam._napari.coordinates import show_plane
+from napari_anysam._napari.from_label import label_window
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.running_mask import Request, RunningMask
 from napari_anysam._napari.workspace import LabelChange
+from napari_anysam.segmentation.prompts import Prompt, merge_prompts
 from napari_anysam.segmentation.session import ClassStep, PromptStep, parts_of
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class Clicking:
         The image that is worked on.
     kept : int
         Masks that were written into labels so far.
+    each_box_new : bool
+        Whether a second box on a plane begins another object, rather than replace the first.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Clicking:
         self.running = RunningMask(viewer, inference, self._answered, self._failed)
         self.work: Workspace | None = None
         self.kept = 0
+        self.each_box_new = True
 
     def take_edit(self, event: Any) -> bool:
         """Answer a finished edit of the prompt layers, whoever made it.
@@ -68,6 +73,41 @@ class Clicking:
         self.follow_layers()
         return True
 
+    def take_relabelling(self, layer: Any) -> bool:
+        """Answer a change of what points or shapes belong to; say whether it was the user's."""
+        work = self.work
+        if work is None or self._own_edit or len(layer.features) != len(layer.data):
+            return False  # one of ours, or a layer that is being added to
+        if not work.is_relabelled(work.frame()):
+            return False  # napari tells of features whenever a point is dragged
+        self.follow_layers()
+        return True
+
+    def take_label(self, layer: Any, value: int) -> None:
+        """Let a label be a rough mask of the running object; one of our own layer stays itself."""
+        work = self.work
+        if work is None:
+            return
+        frame = work.frame()
+        window = label_window(layer, value, frame)
+        if window is None:
+            return
+        if work.target is not None and layer == work.target.layer:
+            object_id = value
+        else:
+            object_id = work.object_id
+        key = (object_id, frame.number)
+        if self.running.key not in (None, key):
+            self.keep_fresh()
+        known = work.session.prompts.get(key)
+        rough = Prompt(*key, mask=window.mask, mask_origin=window.origin)
+        prompt = rough if known is None else merge_prompts([known, rough])[key]
+        with self.editing_layers():
+            work.session.set_prompt(key, prompt)
+            work.prompts.replace(key, prompt, frame)
+        self.use_object(object_id)
+        self.ask_here(fresh=True)
+
     def follow_layers(self) -> None:
         """Record what is different in the prompt layers, and ask for the mask it asks for."""
         work = self.work
@@ -75,6 +115,8 @@ class Clicking:
             return
         frame = work.frame()
         with self.editing_layers():
+            if self.each_box_new:
+                work.prompts.separate_boxes(frame, work.next_object_id())
             changes = work.changes(frame)
         here = [key for key in changes if key[1] == frame.number]
         if here and self.running.key not in (None, *here):

@@ -16,11 +16,13 @@ from psygnal import Signal
 from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.describe import describe
+from napari_anysam._napari.from_label import LabelPicker
 from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
 from napari_anysam._napari.propagation import Propagation, StackAxis
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.status import Status
+from napari_anysam._napari.tools import TOOLS, drawing_in
 from napari_anysam._napari.workspace import Workspace
 from napari_anysam.errors import ImageError
 
@@ -67,6 +69,7 @@ class SegmentController:
         self._active = active
         self._inference = InferenceThread(deliver)
         self._clicking = Clicking(viewer, self._inference, self._tell)
+        self._picker = LabelPicker(viewer, self._take_label)
         self._workspaces: dict[Any, Workspace] = {}
         self._propagation: Propagation | None = None
         self._last_run: Propagation | None = None
@@ -162,13 +165,25 @@ class SegmentController:
             self._clicking.use_object(work.next_object_id())
         self._tell()
 
+    def use_tool(self, name: str) -> None:
+        """Let clicks and drags in the image say what a tool of ``TOOLS`` says."""
+        tool = next(tool for tool in TOOLS if tool.name == name)
+        if tool.layer:
+            self._draw(tool.layer, tool.mode)
+            return
+        work = self.workspace
+        if work is not None:
+            with reporting():
+                self._picker.start(work.image, self.labels)
+            self._tell()
+
     def draw_points(self) -> None:
         """Let clicks in the image add points."""
-        self._draw("points", "add")
+        self.use_tool("point")
 
     def draw_boxes(self) -> None:
         """Let drags in the image add boxes."""
-        self._draw("shapes", "add_rectangle")
+        self.use_tool("box")
 
     def accept(self) -> None:
         """Keep the mask that is previewed or under way; the next prompt is a new object's."""
@@ -246,6 +261,7 @@ class SegmentController:
             self._propagation.abandon()
         for connections in (self._of_viewer, self._of_image, self._of_prompts):
             connections.disconnect()
+        self._picker.stop()
         self._inference.stop(_PATIENCE_AT_CLOSE)
         self._clicking.running.drop()
         self._clicking.running.preview.remove()
@@ -277,6 +293,7 @@ class SegmentController:
         self._clicking.use_object(work.object_id)
 
     def _leave(self) -> None:
+        self._picker.stop()
         self._clicking.running.drop()
         if self._propagation is not None:
             self._propagation.cancel()
@@ -296,20 +313,19 @@ class SegmentController:
         for layer in (work.prompts.points, work.prompts.shapes):
             if layer is not None:
                 self._of_prompts.connect(layer.events.data, self._on_prompts_edited)
+                self._of_prompts.connect(layer.events.features, self._on_prompts_relabelled)
                 self._of_prompts.connect(layer.events.mode, self._on_view)
+        self._picker.stop()
         layer = getattr(work.prompts, role)
         self._viewer.layers.selection.active = layer
         layer.mode = mode
         self._tell()
 
     def _drawing(self, work: Workspace) -> str:
-        selection = self._viewer.layers.selection
-        points, shapes = work.prompts.points, work.prompts.shapes
-        if points is not None and selection.active == points and str(points.mode) == "add":
-            return "points"
-        if shapes is not None and selection.active == shapes and "add" in str(shapes.mode):
-            return "boxes"
-        return ""
+        if self._picker.waits:
+            return "label"
+        active = self._viewer.layers.selection.active
+        return drawing_in(active, work.prompts.points, work.prompts.shapes)
 
     def _tell(self) -> None:
         self.changed.emit()
@@ -329,6 +345,17 @@ class SegmentController:
             if not self._clicking.take_edit(event):
                 return
             self._last_run = None
+        self._tell()
+
+    def _on_prompts_relabelled(self, event: Any) -> None:
+        """Replay prompts whose object or polarity somebody edited in the table of features."""
+        with reporting():
+            if self._clicking.take_relabelling(event.source):
+                self._tell()
+
+    def _take_label(self, layer: Any, value: int) -> None:
+        with reporting():
+            self._clicking.take_label(layer, value)
         self._tell()
 
     def _on_transform(self, _event: Any = None) -> None:

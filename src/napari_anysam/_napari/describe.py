@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_anysam._napari.propagation import reason_not_to_propagate
 from napari_anysam._napari.status import Stage, Status
+from napari_anysam._napari.tools import TOOLS, why_no_tool
 from napari_anysam.errors import ImageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def describe(
     last_run : Propagation or None
         The one that ended last, until the next prompt.
     drawing : str
-        "points" or "boxes" while that layer is active and drawing.
+        The tool in use, as ``Status.drawing`` names it.
     kept : int
         Masks that were accepted so far.
     """
@@ -62,12 +63,17 @@ def describe(
         positive=sum(polarity),
         negative=len(polarity) - sum(polarity),
         boxes=sum(prompt.box is not None for prompt in prompts),
+        shapes=sum(
+            (prompt.lasso is not None) + len(prompt.scribbles) + (prompt.mask is not None)
+            for prompt in prompts
+        ),
         prompted_planes=len(prompts),
         score=None if answer is None else answer.candidate.score,
         candidate=0 if answer is None else answer.choice + 1,
         candidates=0 if answer is None else len(answer.prediction.candidates),
         kept=kept,
         drawing=drawing,
+        refused_tools={tool.name: why_no_tool(tool.name, running.model) for tool in TOOLS},
         can_undo=work.session.can_undo,
         cannot_propagate=_reason(work, running, frame, detail),
         done=0 if run is None else run.done,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_anysam._napari.drawn_prompts import only_grew
 from napari_anysam._napari.inference import Priority
 from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.preview import Preview
@@ -200,13 +201,7 @@ class RunningMask:
         answer = self.answer
         if answer is None or answer.request.key != request.key:
             return None
-        before, now = answer.request.prompt, request.prompt
-        count = len(before.points)
-        grown = (
-            now.points[:count] == before.points
-            and now.polarity[:count] == before.polarity
-            and now.box == before.box
-        )
+        grown = only_grew(answer.request.prompt, request.prompt)
         return answer.prediction.choosing(answer.choice) if grown else None
 
     def _receive(self, answer: Answer) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtWidgets import (
-    QButtonGroup,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -24,6 +23,7 @@ from napari_anysam._napari.keys import LayerKeys, in_words
 from napari_anysam._napari.layer_combo import LayerCombo
 from napari_anysam._napari.stack_section import StackSection
 from napari_anysam._napari.status import Status, sentence, why_not
+from napari_anysam._napari.tool_row import ToolRow
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
@@ -34,8 +34,6 @@ __all__ = ["SegmentWidget"]
 MANAGER_NAME = "Model manager"
 
 _TOOLTIPS = {
-    "point": "Click in the image to add points; Ctrl-click for what is not part of the object.",
-    "box": "Drag a box around the object.",
     "undo": f"Take back the last prompt or mask ({in_words('undo')}).",
     "clear": "Remove this object's prompts and its preview.",
     "accept": f"Keep this mask in the labels ({in_words('accept')}).",
@@ -124,11 +122,9 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.hint.setObjectName("anysam_hint")
         self.hint.setStyleSheet("font-weight: bold; padding: 2px;")
         self.hint.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        self.point_button = _tool("Point")
-        self.box_button = _tool("Box")
-        self._tools = QButtonGroup(self)
-        for button in (self.point_button, self.box_button):
-            self._tools.addButton(button)
+        self.tools = ToolRow()
+        self.point_button = self.tools.buttons["point"]
+        self.box_button = self.tools.buttons["box"]
         self.object_id = QSpinBox()
         self.object_id.setRange(1, 2**31 - 1)
         self.object_id.setKeyboardTracking(False)
@@ -158,7 +154,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.hint)
-        layout.addWidget(_row((self.point_button, 1), (self.box_button, 1)))
+        layout.addWidget(self.tools)
         layout.addLayout(form)
         layout.addWidget(_row((self.prompts, 1), (self.score, 0)))
         layout.addWidget(_row((self.undo_button, 1), (self.clear_button, 1)))
@@ -185,8 +181,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.image_combo.chosen.connect(control.choose_image)
         self.labels_combo.chosen.connect(control.choose_labels)
         self.manager_button.clicked.connect(self._open_manager)
-        self.point_button.clicked.connect(control.draw_points)
-        self.box_button.clicked.connect(control.draw_boxes)
+        self.tools.chosen.connect(control.use_tool)
         self.object_id.valueChanged.connect(control.go_to_object)
         self.candidate_button.clicked.connect(control.next_candidate)
         self.undo_button.clicked.connect(control.undo)
@@ -216,7 +211,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.labels_combo.offer(control.labels_choices(), control.labels)
         self._render_model()
         self.hint.setText(sentence(status))
-        self._render_tools(status)
+        self.tools.show_status(status)
         self._render_object(status)
         axes = control.stack_axes()
         self.stack.show_axes(axes)
@@ -236,16 +231,6 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         name = f"{active.name} ({active.device})" if active.name else active.message or "none"
         self.model_name.setText(name)
         self.model_name.setToolTip(f"Answers clicks and boxes: {name}. {active.hint}".strip())
-
-    def _render_tools(self, status: Status) -> None:
-        for button, action in ((self.point_button, "point"), (self.box_button, "box")):
-            reason = why_not(action, status)
-            button.setEnabled(not reason)
-            button.setToolTip(reason or _TOOLTIPS[action])
-        self._tools.setExclusive(False)
-        self.point_button.setChecked(status.drawing == "points")
-        self.box_button.setChecked(status.drawing == "boxes")
-        self._tools.setExclusive(True)
 
     def _render_object(self, status: Status) -> None:
         with QSignalBlocker(self.object_id):
@@ -272,6 +257,7 @@ def _prompts_in_words(status: Status) -> str:
         _count(status.positive, "point"),
         _count(status.negative, "negative point"),
         _count(status.boxes, "box"),
+        _count(status.shapes, "shape"),
     ]
     said = ", ".join(part for part in parts if part)
     if not said:
@@ -282,12 +268,6 @@ def _prompts_in_words(status: Status) -> str:
 def _count(number: int, what: str) -> str:
     plural = f"{what}es" if what.endswith("x") else f"{what}s"
     return "" if not number else f"{number} {what if number == 1 else plural}"
-
-
-def _tool(text: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setCheckable(True)
-    return button
 
 
 def _row(*parts: tuple[QWidget, int]) -> QWidget:

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Stage", "Status", "progress_in_words", "seconds_in_words", "sentence", "why_not"]
+
+
+_HOW_TO_BEGIN = {
+    "boxes": "Drag a box around an object.",
+    "lasso": "Drag a line all around an object.",
+    "scribble": "Drag a stroke along an object. Ctrl-drag along what is not part of it.",
+    "label": "Click a label: it becomes a rough mask, to be refined.",
+}
+
+_HOW_TO_GO_ON = {
+    "boxes": "draw a box around the next object",
+    "lasso": "draw the lasso again",
+    "scribble": "go on drawing; Ctrl-drag along what is too much",
+    "label": "press Point to correct it",
+}
 
 
 class Stage(Enum):
@@ -43,8 +62,12 @@ class Status:
         Which of how many masks is previewed, counted from 1.
     kept : int
         Masks that were accepted so far.
+    shapes : int
+        Lassos, scribbles and labels of that object on all planes.
     drawing : str
-        "points" or "boxes" while that layer is active and drawing, else "".
+        "points", "boxes", "lasso", "scribble" or "label" while that tool is used, else "".
+    refused_tools : mapping of str to str
+        Why the model cannot take what a tool says, by the tool's name.
     can_undo : bool
     cannot_propagate : str
         Why there is nothing to propagate; empty when there is.
@@ -60,12 +83,14 @@ class Status:
     positive: int = 0
     negative: int = 0
     boxes: int = 0
+    shapes: int = 0
     prompted_planes: int = 0
     score: float | None = None
     candidate: int = 0
     candidates: int = 0
     kept: int = 0
     drawing: str = ""
+    refused_tools: Mapping[str, str] = field(default_factory=dict)
     can_undo: bool = False
     cannot_propagate: str = "Choose an image first."
     done: int = 0
@@ -75,7 +100,7 @@ class Status:
     @property
     def has_prompts(self) -> bool:
         """Whether the current object has any prompt."""
-        return bool(self.positive or self.negative or self.boxes)
+        return bool(self.positive or self.negative or self.boxes or self.shapes)
 
 
 def sentence(status: Status) -> str:
@@ -102,13 +127,14 @@ def why_not(action: str, status: Status) -> str:
 
     Parameters
     ----------
-    action : {"point", "box", "accept", "new", "undo", "clear", "cycle", "propagate", "cancel"}
+    action : a tool's name, or {"accept", "new", "undo", "clear", "cycle", "propagate", "cancel"}
     """
     if action == "cancel":
         return "" if status.stage is Stage.PROPAGATING else "Nothing is being propagated."
     if status.stage is Stage.NO_IMAGE:
         return "Choose an image first."
     reasons = {
+        **status.refused_tools,
         "undo": "" if status.can_undo else "There is nothing to undo yet.",
         "clear": "" if status.has_prompts else "This object has no prompts yet.",
         "new": "" if status.has_prompts else "This object is new already: click it.",
@@ -142,20 +168,20 @@ def seconds_in_words(seconds: float) -> str:
 
 
 def _ready_sentence(status: Status) -> str:
-    if status.drawing == "boxes":
-        return "Drag a box around an object."
+    if status.drawing in _HOW_TO_BEGIN:
+        return _HOW_TO_BEGIN[status.drawing]
     if status.drawing == "points":
         if status.done and not status.has_prompts:
             return f"{status.done} planes are done. Look through them, or click the next object."
         if status.kept and not status.has_prompts:
             return "Kept. Click the next object."
         return "Click an object. Ctrl-click what is not part of it."
-    return "Press Point or Box below, then mark an object in the image."
+    return "Press Point or another tool below, then mark an object in the image."
 
 
 def _preview_sentence(status: Status) -> str:
-    if status.drawing == "boxes":
-        return "Press Q to keep this mask, or draw the box again."
+    if status.drawing in _HOW_TO_GO_ON:
+        return f"Press Q to keep this mask, or {_HOW_TO_GO_ON[status.drawing]}."
     if status.drawing == "points":
         return "Enter keeps it. Click what is missing, Ctrl-click what is too much."
     return "Press Accept to keep this mask, or Point to correct it."

@@ -77,6 +77,7 @@ class Workspace:
         if frame.order != self._order:
             self._order = frame.order
             self._restart()
+            self.prompts.forget_held()
             self.session.prompts.update(self.prompts.collect(frame))
         return frame
 
@@ -132,6 +133,13 @@ class Workspace:
                 self.prompts.replace(key, known.get(key), frame)
                 raise
         return changed
+
+    def is_relabelled(self, frame: PlaneFrame) -> bool:
+        """Whether prompts in the layers belong to other objects, or mean the opposite, now."""
+        found, known = self.prompts.collect(frame), self.session.prompts
+        return found.keys() != known.keys() or any(
+            _polarity(found[key]) != _polarity(known[key]) for key in found
+        )
 
     def remove_prompts(self, keys: Iterable[PromptKey], frame: PlaneFrame) -> None:
         """Take prompts away, from the session and from the layers."""
@@ -226,3 +234,7 @@ class Workspace:
         active = layers.selection.active
         layers.insert(layers.index(self.image) + 1, layer)
         layers.selection.active = active
+
+
+def _polarity(prompt: Prompt) -> tuple[bool, ...]:
+    return (*prompt.polarity, *(stroke.positive for stroke in prompt.scribbles))
