@@ -1,8 +1,9 @@
 """Everything in one plane, for networks that answer prompts only: a grid of clicks, sifted.
 
-As segment-anything's ``automatic_mask_generator.py`` does it: clicks on a grid are answered in batches, answers that the network is unsure of or that depend on the
-threshold are dropped, and of those that say the same the best one stays. Where a plane is large for
-the network, tiles of it are looked at too.
+As segment-anything's ``automatic_mask_generator.py`` does it: clicks on a grid are answered in
+batches, answers that the network is unsure of or that depend on the threshold are dropped, and of
+those that say the same the best one stays. Where a plane is large for the network, tiles of it are
+looked at too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from napari_anysam.errors import CapabilityError, OptionsError
 from napari_anysam.networks import out_of_memory
+from napari_anysam.segmentation.candidates import SAME_OBJECT
 from napari_anysam.segmentation.mask_options import MaskOptions, shape_mask
 from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.regions import LIGHT_IMAGE_SIZE, Region
@@ -261,20 +263,26 @@ def _answers(
 
 
 def _sure(logits: torch.Tensor, scores: torch.Tensor, options: EverythingOptions) -> list[int]:
-    """Return which masks (N, h, w) are worth drawing: sure, stable, and not the same box twice."""
-    from torchvision.ops import masks_to_boxes, nms
+    """Return which masks (N, h, w) are worth drawing: sure, stable, and not said twice.
 
-    larger = (logits > -1).sum((1, 2)).clamp(min=1)
-    stability = (logits > 1).sum((1, 2)) / larger
-    drawn = (logits > 0).any(2).any(1)
-    good = (scores >= options.least_score) & (stability >= options.least_stability) & drawn
-    numbers = good.nonzero()[:, 0]
-    if not len(numbers):
-        return []
-    boxes = masks_to_boxes((logits[numbers] > 0).float())
-    boxes[:, 2:] += 1
-    kept: list[int] = numbers[nms(boxes, scores[numbers].float(), 0.9)].tolist()
-    return kept
+    Not torchvision's ``nms``: it knows boxes only, and its import brings in triton, whose library
+    crashes where it is first loaded beside OpenGL.
+    """
+    drawn = (logits > 0).flatten(1).float()
+    areas = drawn.sum(1)
+    larger = (logits > -1).flatten(1).sum(1).clamp(min=1)
+    stability = (logits > 1).flatten(1).sum(1) / larger
+    good = (scores >= options.least_score) & (stability >= options.least_stability) & (areas > 0)
+    ranked = scores.masked_fill(~good, -1).argsort(descending=True)[: int(good.sum())]
+    drawn, areas = drawn[ranked], areas[ranked]
+    shared = drawn @ drawn.T
+    twins = (shared / (areas[:, None] + areas - shared) > SAME_OBJECT).cpu().numpy()
+    kept: list[int] = []
+    for place in range(len(twins)):
+        if not twins[place, kept].any():
+            kept.append(place)
+    numbers: list[int] = ranked[kept].tolist()
+    return numbers
 
 
 def _same(one: KeptMask, other: KeptMask, most_overlap: float) -> bool:
