@@ -168,8 +168,8 @@ class Desk:
         QApplication.sendEvent(native, event)
         self.settle()
 
-    def key(self, key) -> None:
-        QTest.keyClick(self.canvas.native, key)
+    def key(self, key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+        QTest.keyClick(self.canvas.native, key, modifier)
         self.settle()
 
     def press(self, button) -> None:

@@ -7,16 +7,19 @@ inference thread only.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 from psygnal import Signal
 
+from napari_anysam._napari.bulk import BulkRun, answer_in_turns, everything_in, refine_labels
 from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.describe import describe
-from napari_anysam._napari.from_label import LabelPicker
+from napari_anysam._napari.from_label import LabelPicker, labels_like
 from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
 from napari_anysam._napari.propagation import Propagation, StackAxis
@@ -24,14 +27,20 @@ from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.status import Status
 from napari_anysam._napari.tools import TOOLS, drawing_in
 from napari_anysam._napari.workspace import Workspace
-from napari_anysam.errors import ImageError
+from napari_anysam.errors import CapabilityError, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_anysam._napari.active_model import ActiveModel
+    from napari_anysam._napari.bulk import Progress
+    from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam._napari.label_target import WritePolicy
     from napari_anysam._napari.propagation import StackRange
     from napari_anysam.networks.protocol import PromptableModel
+    from napari_anysam.segmentation.label_prompts import LabelKind
+    from napari_anysam.segmentation.mask_options import MaskOptions
+    from napari_anysam.segmentation.prompts import Prompt
 
 __all__ = ["SegmentController"]
 
@@ -68,11 +77,13 @@ class SegmentController:
         self._deliver = deliver
         self._active = active
         self._inference = InferenceThread(deliver)
-        self._clicking = Clicking(viewer, self._inference, self._tell)
+        self._clicking = Clicking(viewer, self._inference, self._tell, self._answer_many)
         self._picker = LabelPicker(viewer, self._take_label)
         self._workspaces: dict[Any, Workspace] = {}
         self._propagation: Propagation | None = None
         self._last_run: Propagation | None = None
+        self._bulk: BulkRun | None = None
+        self._policy: WritePolicy = "protect"
         self._of_viewer = Connections()
         self._of_image = Connections()
         self._of_prompts = Connections()
@@ -112,6 +123,7 @@ class SegmentController:
             self._last_run,
             drawing=self._drawing(work),
             kept=self._clicking.kept,
+            bulk=self._bulk,
         )
 
     def image_choices(self) -> list[Any]:
@@ -216,6 +228,54 @@ class SegmentController:
         self._clicking.running.show_next()
         self._tell()
 
+    def previous_candidate(self) -> None:
+        """Preview the candidate before."""
+        self._clicking.running.show_previous()
+        self._tell()
+
+    def let_each_click_be_new(self, each: bool) -> None:
+        """Say whether every positive click is an object of its own."""
+        self._clicking.each_click_new = each
+
+    def let_each_box_be_new(self, each: bool) -> None:
+        """Say whether a second box is another object, or replaces the first."""
+        self._clicking.each_box_new = each
+
+    def shape_masks(self, options: MaskOptions) -> None:
+        """Turn logits into masks in this way from now on, in the preview too."""
+        running = self._clicking.running
+        with reporting():
+            if running.shape(options) and running.key is not None:
+                self._clicking.ask_here(fresh=True)
+        self._tell()
+
+    def use_policy(self, policy: WritePolicy) -> None:
+        """Say what masks may take from now on."""
+        self._policy = policy
+        if self.workspace is not None:
+            self.workspace.policy = policy
+
+    def labels_to_refine(self) -> list[Any]:
+        """Return the Labels layers whose objects can become prompts."""
+        image = self.image
+        return [] if image is None else labels_like(self._viewer, image)
+
+    def refine_labels(self, layer: Any, kind: LabelKind) -> None:
+        """Make every object of a Labels layer a prompt, and write what the model answers."""
+        work = self.workspace
+        if work is None or layer is None:
+            return
+        taken = set(work.session.object_ids)
+        if work.target is not None and isinstance(work.target.layer.data, np.ndarray):
+            taken.update(np.unique(work.target.layer.data).tolist())
+        self._start_bulk(
+            f"refining of {layer.name}", refine_labels, layer=layer, kind=kind, taken=taken
+        )
+
+    def find_everything(self) -> None:
+        """Write every object that the model finds in the plane that is shown."""
+        self._start_bulk("everything", everything_in, new_ids=True)
+
     def clear(self) -> None:
         """Remove the prompts of the running object that no accepted mask came from."""
         with reporting():
@@ -224,7 +284,7 @@ class SegmentController:
 
     def undo(self) -> None:
         """Take back the last prompt, accepted mask or propagation."""
-        if self._propagation is None:
+        if self._propagation is None and self._bulk is None:
             with reporting():
                 self._clicking.undo()
             self._tell()
@@ -232,7 +292,7 @@ class SegmentController:
     def propagate(self, where: StackRange) -> None:
         """Follow all objects that are marked in the stack, from the planes they are marked on."""
         work, model = self.workspace, self._clicking.running.model
-        if work is None or model is None or self._propagation is not None:
+        if work is None or model is None or self._propagation is not None or self._bulk is not None:
             return
         with reporting():
             self._clicking.keep_fresh()
@@ -245,6 +305,8 @@ class SegmentController:
         """End a propagation after the plane in progress, or drop the request for a mask."""
         if self._propagation is not None:
             self._propagation.cancel()
+        elif self._bulk is not None:
+            self._bulk.cancel()
         elif self._clicking.running.request is not None:
             self._clicking.running.drop()
             self._tell()
@@ -252,13 +314,19 @@ class SegmentController:
     def point_pressed(self, *, positive: bool) -> None:
         """Say what the point that a mouse press is about to add will mean."""
         work = self.workspace
-        if work is not None:
-            work.prompts.set_next(work.object_id, positive=positive)
+        if work is None:
+            return
+        if positive and self._drawing(work) == "points":
+            with reporting():
+                self._clicking.begin_clicked_object()
+        work.prompts.set_next(work.object_id, positive=positive)
 
     def close(self) -> None:
         """Stop the thread and let go of the viewer; the user's layers stay as they are."""
         if self._propagation is not None:
             self._propagation.abandon()
+        if self._bulk is not None:
+            self._bulk.abandon()
         for connections in (self._of_viewer, self._of_image, self._of_prompts):
             connections.disconnect()
         self._picker.stop()
@@ -285,6 +353,7 @@ class SegmentController:
         if image not in self._workspaces:
             self._workspaces[image] = Workspace(self._viewer, image)
         work = self._clicking.work = self._workspaces[image]
+        work.policy = self._policy
         self._of_image.connect(image.events.data, self._on_pixels)
         for name in _TRANSFORM:
             self._of_image.connect(getattr(image.events, name), self._on_transform)
@@ -297,6 +366,8 @@ class SegmentController:
         self._clicking.running.drop()
         if self._propagation is not None:
             self._propagation.cancel()
+        if self._bulk is not None:
+            self._bulk.cancel()
         self._of_image.disconnect()
         self._of_prompts.disconnect()
         self._clicking.work = self._last_run = None
@@ -387,6 +458,9 @@ class SegmentController:
         if run is not None and run.uses(layer):
             run.abandon()
             show_warning(f"{layer.name!r} was removed, so the propagation has ended.")
+        if self._bulk is not None and self._bulk.uses(layer):
+            self._bulk.abandon()
+            show_warning(f"{layer.name!r} was removed, so the {self._bulk.title} has ended.")
         self._workspaces.pop(layer, None)
         self._clicking.running.preview.forget(layer)
         if layer is self.image:
@@ -420,4 +494,59 @@ class SegmentController:
         self._last_run, self._propagation = self._propagation, None
         if error is not None:
             report(error)
+        self._tell()
+
+    def _answer_many(self, frame: PlaneFrame, prompts: Sequence[Prompt]) -> None:
+        """Answer prompts of several objects that came at once, such as pasted boxes."""
+        title = f"masks of {len(prompts)} objects"
+        self._start_bulk(title, answer_in_turns, frame=frame, prompts=prompts, new_prompts=False)
+
+    def _start_bulk(
+        self,
+        title: str,
+        make: Callable[..., Iterator[Progress]],
+        *,
+        frame: PlaneFrame | None = None,
+        new_ids: bool = False,
+        new_prompts: bool = True,
+        **details: Any,
+    ) -> None:
+        work, predictor = self.workspace, self._clicking.running.predictor
+        if work is None or predictor is None:
+            return
+        with reporting():
+            if self._bulk is not None or self._propagation is not None:
+                raise CapabilityError("Something runs already; wait for its end, or cancel it.")
+            frame = work.frame() if frame is None else frame
+            self._clicking.keep_fresh()
+            question = partial(
+                make,
+                predictor,
+                work,
+                frame,
+                options=self._clicking.running.options,
+                **details,
+            )
+            run = BulkRun(
+                work,
+                frame,
+                title,
+                lambda cancelled: question(cancelled=cancelled),
+                self._tell,
+                self._bulk_ended,
+                new_ids=new_ids,
+                new_prompts=new_prompts,
+            )
+            run.start(self._inference)
+            self._bulk = run
+        self._tell()
+
+    def _bulk_ended(self, error: Exception | None) -> None:
+        run, self._bulk = self._bulk, None
+        if error is not None:
+            report(error)
+        if run is not None:
+            self._clicking.kept += run.found
+            if run.work is self.workspace:
+                self._clicking.begin_object(run.work.next_object_id())
         self._tell()

@@ -11,6 +11,7 @@ from napari_anysam.errors import ImageError
 
 if TYPE_CHECKING:
     from napari_anysam._napari.active_model import ActiveModel
+    from napari_anysam._napari.bulk import BulkRun
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.propagation import Propagation
     from napari_anysam._napari.running_mask import RunningMask
@@ -28,6 +29,7 @@ def describe(
     *,
     drawing: str,
     kept: int,
+    bulk: BulkRun | None = None,
 ) -> Status:
     """Return what the dock shows about the work on one image.
 
@@ -44,15 +46,21 @@ def describe(
         The tool in use, as ``Status.drawing`` names it.
     kept : int
         Masks that were accepted so far.
+    bulk : BulkRun or None
+        The run over many objects that is under way.
     """
     if propagation is not None and propagation.work is not work:
         propagation = None
-    run = propagation or last_run
+    if bulk is not None and bulk.work is not work:
+        bulk = None
+    run = bulk or propagation or last_run
     try:
         frame, detail = work.frame(), ""
     except ImageError as error:
         frame, detail = None, str(error)
     stage = Stage.NO_PLANE if frame is None else _stage(running, active, propagation)
+    if bulk is not None:
+        stage, detail = Stage.IN_BULK, bulk.title
     prompts = work.session.prompts_of(work.object_id)
     polarity = [positive for prompt in prompts for positive in prompt.polarity]
     answer = running.answer

@@ -16,6 +16,7 @@ KEYS: Mapping[str, str] = {
     "new": "N",
     "undo": "U",
     "cycle": "W",
+    "previous": "Shift-W",
     "propagate": "G",
     "cancel": "H",
 }

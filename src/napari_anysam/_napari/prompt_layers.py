@@ -208,9 +208,10 @@ class PromptLayers:
         ----------
         frame : PlaneFrame
         next_id : int
-            Of the first such object; the others count on from it.
+            Lowest id that they may get.
         """
         seen, ids = set(), self._ids(self.shapes).copy()
+        next_id = max(next_id, int(ids.max(initial=0)) + 1)
         for shape in self._drawn_shapes(frame):
             if shape.kind != "box" or shape.number < 0 or not shape.is_drawn:
                 continue

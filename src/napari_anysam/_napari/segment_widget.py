@@ -21,6 +21,8 @@ from napari_anysam._napari.controller import SegmentController
 from napari_anysam._napari.delivery import QtDelivery
 from napari_anysam._napari.keys import LayerKeys, in_words
 from napari_anysam._napari.layer_combo import LayerCombo
+from napari_anysam._napari.many_section import ManySection
+from napari_anysam._napari.mask_section import MaskSection
 from napari_anysam._napari.stack_section import StackSection
 from napari_anysam._napari.status import Status, sentence, why_not
 from napari_anysam._napari.tool_row import ToolRow
@@ -38,7 +40,8 @@ _TOOLTIPS = {
     "clear": "Remove this object's prompts and its preview.",
     "accept": f"Keep this mask in the labels ({in_words('accept')}).",
     "new": f"Keep this mask and begin another object ({in_words('new')}).",
-    "cycle": f"Show the next of the masks that could be meant ({in_words('cycle')}).",
+    "cycle": f"Show the next of the masks that could be meant ({in_words('cycle')}); "
+    f"{in_words('previous')} goes back.",
 }
 
 
@@ -136,6 +139,8 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.accept_button = QPushButton("Accept (Enter)")
         self.new_button = QPushButton("New object (N)")
         self.stack = StackSection()
+        self.mask = MaskSection()
+        self.many = ManySection()
         self.score.setToolTip("How well the model thinks this mask fits; 1 is perfect.")
         self.prompts.setToolTip("What you have marked for this object.")
         self.object_id.setToolTip("The label that this object gets; choose one to go on with it.")
@@ -159,6 +164,10 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(_row((self.prompts, 1), (self.score, 0)))
         layout.addWidget(_row((self.undo_button, 1), (self.clear_button, 1)))
         layout.addWidget(_row((self.accept_button, 1), (self.new_button, 1)))
+        for title, section in (("Many objects", self.many), ("Mask", self.mask)):
+            fold = QCollapsible(title)
+            fold.addWidget(section)
+            layout.addWidget(fold)
         layout.addWidget(self.stack_fold)
         layout.addStretch(1)
         for button in self.findChildren(QPushButton):
@@ -173,6 +182,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
                 "new": control.new_object,
                 "undo": control.undo,
                 "cycle": control.next_candidate,
+                "previous": control.previous_candidate,
                 "propagate": self.stack.ask_to_propagate,
                 "cancel": control.cancel,
             },
@@ -190,6 +200,13 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.new_button.clicked.connect(control.new_object)
         self.stack.propagate.connect(control.propagate)
         self.stack.cancel.connect(control.cancel)
+        self.mask.changed.connect(control.shape_masks)
+        self.mask.policy_changed.connect(control.use_policy)
+        self.many.refine.connect(control.refine_labels)
+        self.many.everything.connect(control.find_everything)
+        self.many.cancel.connect(control.cancel)
+        self.many.each_click.toggled.connect(control.let_each_click_be_new)
+        self.many.each_box.toggled.connect(control.let_each_box_be_new)
         control.changed.connect(self._render_soon)
 
     def _open_manager(self) -> None:
@@ -216,6 +233,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         axes = control.stack_axes()
         self.stack.show_axes(axes)
         self.stack.show_status(status)
+        self.many.show_status(status, control.labels_to_refine())
         if bool(axes) != self._had_axes:
             self._had_axes = bool(axes)
             (self.stack_fold.expand if axes else self.stack_fold.collapse)(animate=False)

@@ -39,6 +39,7 @@ class Stage(Enum):
     PREVIEW = auto()
     NOTHING_FOUND = auto()
     PROPAGATING = auto()
+    IN_BULK = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class Status:
     ----------
     stage : Stage
     detail : str
-        Words for the stage: what is being loaded, or why there is no plane to prompt on.
+        Words for the stage: what is being loaded, what runs over many objects, or why there is no
+        plane to prompt on.
     object_id : int
         Object that the next prompt belongs to.
     positive, negative, boxes : int
@@ -117,6 +119,8 @@ def sentence(status: Status) -> str:
         return status.detail
     if status.stage is Stage.PROPAGATING:
         return f"Propagating: {progress_in_words(status)}. Esc stops it."
+    if status.stage is Stage.IN_BULK:
+        return f"{status.detail.capitalize()}: {status.done} of {status.total}. H stops it."
     if status.stage is Stage.PREVIEW:
         return _preview_sentence(status)
     return _ready_sentence(status)
@@ -130,7 +134,8 @@ def why_not(action: str, status: Status) -> str:
     action : a tool's name, or {"accept", "new", "undo", "clear", "cycle", "propagate", "cancel"}
     """
     if action == "cancel":
-        return "" if status.stage is Stage.PROPAGATING else "Nothing is being propagated."
+        running = status.stage in (Stage.PROPAGATING, Stage.IN_BULK)
+        return "" if running else "Nothing is being propagated."
     if status.stage is Stage.NO_IMAGE:
         return "Choose an image first."
     reasons = {
@@ -145,9 +150,14 @@ def why_not(action: str, status: Status) -> str:
         "propagate": "A propagation is running already."
         if status.stage is Stage.PROPAGATING
         else status.cannot_propagate,
+        "many": "Wait for the propagation to end, or cancel it."
+        if status.stage is Stage.PROPAGATING
+        else "",
     }
     if action == "undo" and status.stage is Stage.PROPAGATING:
         return "Wait for the propagation to end, or cancel it."
+    if status.stage is Stage.IN_BULK and action in ("undo", "propagate", "many"):
+        return "Wait until all objects are done, or cancel that."
     return reasons.get(action, "")
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.labels import LabelEdit
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import KeptMask, PromptKey, Step
+    from napari_anysam.segmentation.windows import Window
 
 __all__ = ["LabelChange", "Workspace"]
 
@@ -154,16 +155,21 @@ class Workspace:
         frame: PlaneFrame,
         *,
         keep_erased: bool = False,
+        standing: Mapping[PromptKey, Window | None] | None = None,
     ) -> None:
-        """Write masks of one plane into the labels, as a part of one step."""
+        """Write masks of one plane into the labels, as a part of one step.
+
+        ``standing`` names masks in the labels that nobody kept here, and that give way.
+        """
         target = self.ensure_labels()
         for key, mask in masks.items():
             earlier = change.kept.get(key, self.session.kept.get(key))
+            found = None if standing is None else standing.get(key)
             edits = target.write(
                 key[0],
                 frame,
                 None if mask is None else mask.window,
-                None if earlier is None else earlier.window,
+                found if earlier is None else earlier.window,
                 policy=self.policy,
                 keep_erased=keep_erased,
             )
