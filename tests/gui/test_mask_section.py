@@ -7,6 +7,7 @@ import pytest
 from gui_scenes import blobs
 from qtpy.QtCore import Qt
 
+from napari_anysam._napari.padding_outline import OUTLINE_NAME
 from napari_anysam._napari.status import Stage
 
 pytestmark = pytest.mark.gui
@@ -18,6 +19,10 @@ FIRST, SECOND = (40, 40), (60, 95)
 @pytest.fixture
 def coins(desk):
     return desk.add(blobs(), name="discs")
+
+
+def outline(desk):
+    return [layer for layer in desk.viewer.layers if layer.name == OUTLINE_NAME]
 
 
 def area(desk):
@@ -71,8 +76,25 @@ def test_box_padding_asks_anew_with_a_larger_box(desk, coins, loaded_model, monk
     (prompt,) = desk.control.workspace.session.prompts.values()
     y0, x0, y1, x1 = prompt.box
     padded = seen[-1].box
+    (drawn,) = outline(desk)[0].data
+    assert np.ptp(drawn, axis=0) == pytest.approx(np.ptp([(y0, x0), (y1, x1)], axis=0) * 1.2)
     assert padded[2] - padded[0] == pytest.approx(1.2 * (y1 - y0))
     assert padded[3] - padded[1] == pytest.approx(1.2 * (x1 - x0))
+
+
+def test_the_padded_box_is_drawn_only_while_there_is_one(desk, coins):
+    desk.widget.mask.padding.setValue(5)
+    desk.press(desk.widget.box_button)
+    desk.drag(coins, (26, 26), (54, 54))
+    desk.wait_for(Stage.PREVIEW)
+    assert len(outline(desk)) == 1
+    desk.widget.mask.padding.setValue(0)
+    desk.wait_for(Stage.PREVIEW)
+    assert not outline(desk)
+    desk.widget.mask.padding.setValue(5)
+    desk.wait_for(Stage.PREVIEW)
+    desk.key(Qt.Key.Key_Q)
+    assert not outline(desk)
 
 
 @pytest.mark.parametrize(("policy", "theirs"), [(0, True), (1, False), (2, True)])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from gui_scenes import blobs, disc, iou
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
 from napari_anysam._napari.status import Stage
@@ -120,8 +123,6 @@ def test_a_label_of_our_own_layer_keeps_its_id_and_takes_points_too(desk, coins)
 
 
 def test_without_labels_the_label_tool_says_what_is_missing(desk, coins):
-    from napari.utils.notifications import notification_manager
-
     desk.press(desk.widget.tools.buttons["label"])
     assert "No Labels layer" in notification_manager.records[-1].message
     assert desk.status.drawing == "points"
@@ -139,8 +140,6 @@ def test_a_point_relabelled_in_the_features_belongs_to_the_other_object(desk, co
 
 
 def test_a_tool_that_the_model_cannot_take_is_grey_and_says_why(desk, coins, monkeypatch):
-    from dataclasses import replace
-
     model = desk.control._clicking.running.model
     boxes_only = replace(model.capabilities, points=False)
     monkeypatch.setattr(type(model), "capabilities", boxes_only)
@@ -149,3 +148,11 @@ def test_a_tool_that_the_model_cannot_take_is_grey_and_says_why(desk, coins, mon
     assert not button.isEnabled()
     assert "takes boxes and no clicks" in button.toolTip()
     assert desk.widget.tools.buttons["lasso"].isEnabled()
+
+
+def test_with_a_model_for_boxes_an_image_begins_with_the_box_tool(desk, loaded_model, monkeypatch):
+    boxes_only = replace(loaded_model.capabilities, points=False)
+    monkeypatch.setattr(type(loaded_model), "capabilities", boxes_only)
+    image = desk.viewer.add_image(blobs(), name="discs")
+    desk.wait(lambda: desk.control.image is image)
+    assert desk.status.drawing == "boxes"

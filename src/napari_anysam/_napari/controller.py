@@ -25,7 +25,7 @@ from napari_anysam._napari.label_target import can_hold
 from napari_anysam._napari.propagation import Propagation, StackAxis
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.status import Status
-from napari_anysam._napari.tools import TOOLS, drawing_in
+from napari_anysam._napari.tools import TOOLS, drawing_in, why_no_tool
 from napari_anysam._napari.workspace import Workspace
 from napari_anysam.errors import CapabilityError, ImageError
 
@@ -358,8 +358,13 @@ class SegmentController:
         for name in _TRANSFORM:
             self._of_image.connect(getattr(image.events, name), self._on_transform)
         self._look()
-        self._draw("points", "add")
+        self._use_first_tool()
         self._clicking.use_object(work.object_id)
+
+    def _use_first_tool(self) -> None:
+        """Use the first tool that the model takes; nobody should begin with one that it refuses."""
+        model = self._clicking.running.model
+        self.use_tool(next(tool.name for tool in TOOLS if not why_no_tool(tool.name, model)))
 
     def _leave(self) -> None:
         self._picker.stop()
@@ -397,6 +402,10 @@ class SegmentController:
             return "label"
         active = self._viewer.layers.selection.active
         return drawing_in(active, work.prompts.points, work.prompts.shapes)
+
+    def _tool_in_use(self, work: Workspace) -> str:
+        drawing = self._drawing(work)
+        return next((tool.name for tool in TOOLS if tool.drawing == drawing), "")
 
     def _tell(self) -> None:
         self.changed.emit()
@@ -481,6 +490,9 @@ class SegmentController:
     def _on_loaded(self, model: PromptableModel) -> None:
         running = self._clicking.running
         running.use_model(model)
+        work = self.workspace
+        if work is not None and self.status.refused_tools.get(self._tool_in_use(work)):
+            self._use_first_tool()
         with reporting():
             if running.answer is None:
                 self._clicking.ask_here(fresh=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anysam._napari.drawn_prompts import only_grew
 from napari_anysam._napari.inference import Priority
+from napari_anysam._napari.padding_outline import PaddingOutline
 from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.preview import Preview
 from napari_anysam.segmentation.canvas import shaped_mask
@@ -116,6 +117,7 @@ class RunningMask:
         on_error: Callable[[Exception], None],
     ) -> None:
         self.preview = Preview(viewer)
+        self.outline = PaddingOutline(viewer)
         self.request: Request | None = None
         self.answer: Answer | None = None
         self.options = MaskOptions()
@@ -160,6 +162,9 @@ class RunningMask:
         previous = self._refined_by(request)
         source = plane_source(request.work.image, request.frame, request.work.identity)
         options = self.options
+        self.outline.show(
+            request.work.image, request.frame, request.prompt.box, options.box_padding
+        )
 
         def predict(cancelled: Callable[[], bool]) -> Answer:
             prediction = predictor.predict(
@@ -224,6 +229,7 @@ class RunningMask:
         self._cancel()
         self.answer = None
         self.preview.hide()
+        self.outline.remove()
 
     def _cancel(self, same_plane_as: Request | None = None) -> None:
         """Cancel what runs, unless it encodes the plane that the next request needs too."""
