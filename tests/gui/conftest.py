@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 import time
+from itertools import pairwise
 from unittest.mock import patch
 
 import napari
@@ -142,7 +143,19 @@ class Desk:
             self._mouse(QEvent.Type.MouseMove, between, none, left)
         self._mouse(QEvent.Type.MouseButtonRelease, last, left, none)
 
-    def _mouse(self, kind, where, button, buttons) -> None:
+    def stroke(self, layer, path, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+        """Drag along a path of data coordinates."""
+        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+        places = [self.position(layer, place) for place in path]
+        self._mouse(QEvent.Type.MouseMove, places[0], none, none, modifier)
+        self._mouse(QEvent.Type.MouseButtonPress, places[0], left, left, modifier)
+        for start, end in pairwise(places):
+            for part in (0.25, 0.5, 0.75, 1.0):
+                between = start + (end - start) * part
+                self._mouse(QEvent.Type.MouseMove, between, none, left, modifier)
+        self._mouse(QEvent.Type.MouseButtonRelease, places[-1], left, none, modifier)
+
+    def _mouse(self, kind, where, button, buttons, modifier=Qt.KeyboardModifier.NoModifier) -> None:
         native = self.canvas.native
         event = QMouseEvent(
             kind,
@@ -150,13 +163,13 @@ class Desk:
             QPointF(native.mapToGlobal(where)),
             button,
             buttons,
-            Qt.KeyboardModifier.NoModifier,
+            modifier,
         )
         QApplication.sendEvent(native, event)
         self.settle()
 
-    def key(self, key) -> None:
-        QTest.keyClick(self.canvas.native, key)
+    def key(self, key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+        QTest.keyClick(self.canvas.native, key, modifier)
         self.settle()
 
     def press(self, button) -> None:

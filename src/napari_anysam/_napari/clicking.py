@@ -5,15 +5,20 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from napari_anysam._napari.bulk import ClickQueue
 from napari_anysam._napari.coordinates import show_plane
+from napari_anysam._napari.drawn_prompts import same_prompt
+from napari_anysam._napari.from_label import label_window
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.running_mask import Request, RunningMask
 from napari_anysam._napari.workspace import LabelChange
+from napari_anysam.segmentation.prompts import Prompt, merge_prompts
 from napari_anysam.segmentation.session import ClassStep, PromptStep, parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from napari_anysam._napari.bulk import Answered
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.inference import InferenceThread
     from napari_anysam._napari.running_mask import Answer
@@ -36,6 +41,8 @@ class Clicking:
     inference : InferenceThread
     on_change : callable
         Called when an answer or an error came back from the inference thread.
+    on_many : callable
+        Called with the plane and the prompts when those of several objects changed at once.
 
     Attributes
     ----------
@@ -43,10 +50,18 @@ class Clicking:
         The image that is worked on.
     kept : int
         Masks that were written into labels so far.
+    each_box_new : bool
+        Whether a second box on a plane begins another object, rather than replace the first.
+    each_click_new : bool
+        Whether every positive click is an object, whose mask is written at once.
     """
 
     def __init__(
-        self, viewer: Any, inference: InferenceThread, on_change: Callable[[], None]
+        self,
+        viewer: Any,
+        inference: InferenceThread,
+        on_change: Callable[[], None],
+        on_many: Callable[[PlaneFrame, Sequence[Prompt]], None],
     ) -> None:
         self._viewer = viewer
         self._on_change = on_change
@@ -54,6 +69,10 @@ class Clicking:
         self.running = RunningMask(viewer, inference, self._answered, self._failed)
         self.work: Workspace | None = None
         self.kept = 0
+        self.each_box_new = True
+        self.each_click_new = False
+        self.clicks = ClickQueue(inference, self._keep_clicked, self._failed)
+        self._on_many = on_many
 
     def take_edit(self, event: Any) -> bool:
         """Answer a finished edit of the prompt layers, whoever made it.
@@ -68,6 +87,41 @@ class Clicking:
         self.follow_layers()
         return True
 
+    def take_relabelling(self, layer: Any) -> bool:
+        """Answer a change of what points or shapes belong to; say whether it was the user's."""
+        work = self.work
+        if work is None or self._own_edit or len(layer.features) != len(layer.data):
+            return False  # one of ours, or a layer that is being added to
+        if not work.is_relabelled(work.frame()):
+            return False  # napari tells of features whenever a point is dragged
+        self.follow_layers()
+        return True
+
+    def take_label(self, layer: Any, value: int) -> None:
+        """Let a label be a rough mask of the running object; one of our own layer stays itself."""
+        work = self.work
+        if work is None:
+            return
+        frame = work.frame()
+        window = label_window(layer, value, frame)
+        if window is None:
+            return
+        if work.target is not None and layer == work.target.layer:
+            object_id = value
+        else:
+            object_id = work.object_id
+        key = (object_id, frame.number)
+        if self.running.key not in (None, key):
+            self.keep_fresh()
+        known = work.session.prompts.get(key)
+        rough = Prompt(*key, mask=window.mask, mask_origin=window.origin)
+        prompt = rough if known is None else merge_prompts([known, rough])[key]
+        with self.editing_layers():
+            work.session.set_prompt(key, prompt)
+            work.prompts.replace(key, prompt, frame)
+        self.use_object(object_id)
+        self.ask_here(fresh=True)
+
     def follow_layers(self) -> None:
         """Record what is different in the prompt layers, and ask for the mask it asks for."""
         work = self.work
@@ -75,16 +129,46 @@ class Clicking:
             return
         frame = work.frame()
         with self.editing_layers():
+            if self.each_box_new:
+                work.prompts.separate_boxes(frame, work.next_object_id())
             changes = work.changes(frame)
             work.paint()
         here = [key for key in changes if key[1] == frame.number]
         if here and self.running.key not in (None, *here):
             self.keep_fresh()
-        for key, prompt in changes.items():
-            work.session.set_prompt(key, prompt)
-        if here:
+        clicked = here[-1] if here and self._is_object_click(here[-1], changes) else None
+        with _together(work, changes):
+            for key, prompt in changes.items():
+                work.session.set_prompt(key, prompt)
+        asked = [prompt for key in here if (prompt := changes[key]) is not None]
+        if len(asked) > 1:
+            self.begin_object(work.next_object_id())
+            self._on_many(frame, asked)
+        elif clicked is not None:
+            self._ask_for_click(work, frame, asked[0])
+        elif here:
             self.use_object(here[-1][0])
             self.ask_here(fresh=True)
+
+    def begin_clicked_object(self) -> None:
+        """Let the click that is about to come be an object of its own, if each one is."""
+        work = self.work
+        if work is not None and self.each_click_new:
+            self.keep_fresh()
+            self.use_object(work.next_object_id())
+
+    def _is_object_click(self, key: PromptKey, changes: Mapping[PromptKey, Prompt | None]) -> bool:
+        prompt, work = changes[key], self.work
+        if not self.each_click_new or prompt is None or work is None or len(changes) > 1:
+            return False
+        said = prompt.polarity == (True,) and prompt.box is None and prompt.lasso is None
+        return said and not prompt.scribbles and key not in work.session.prompts
+
+    def _ask_for_click(self, work: Workspace, frame: PlaneFrame, prompt: Prompt) -> None:
+        self.running.drop()
+        self.use_object(prompt.object_id)
+        if self.running.predictor is not None:
+            self.clicks.add(self.running.predictor, work, frame, prompt, self.running.options)
 
     def ask_here(self, *, fresh: bool) -> None:
         """Ask for the mask of the current object on the plane that is shown."""
@@ -179,6 +263,17 @@ class Clicking:
         finally:
             self._own_edit = before
 
+    def _keep_clicked(
+        self, work: Workspace, frame: PlaneFrame, answered: Sequence[Answered]
+    ) -> None:
+        """Write the masks of clicks that still stand as they were asked, each as one step."""
+        with reporting():
+            for one in answered:
+                key = (one.prompt.object_id, one.prompt.plane)
+                if same_prompt(work.session.prompts.get(key), one.prompt):
+                    self._keep(work, key, frame, one.mask)
+        self._on_change()
+
     def _answered(self, answer: Answer) -> None:
         if answer.request.committed:
             with reporting():
@@ -191,20 +286,29 @@ class Clicking:
 
     def _keep_answer(self, answer: Answer) -> None:
         request = answer.request
-        if request.work.image in self._viewer.layers:
-            self._keep(request.work, request.key, request.frame, answer.kept)
+        self._keep(request.work, request.key, request.frame, answer.kept)
 
     def _keep(
         self, work: Workspace, key: PromptKey, frame: PlaneFrame, mask: KeptMask | None
     ) -> None:
         """Write a mask into the labels, as one step."""
-        if mask is None:
+        if mask is None or work.image not in self._viewer.layers:
             return
         change = LabelChange()
         work.write(change, {key: mask}, frame)
         work.record(change, f"mask of object {key[0]}")
         work.publish()
         self.kept += 1
+
+
+@contextmanager
+def _together(work: Workspace, changes: Mapping[PromptKey, Prompt | None]) -> Iterator[None]:
+    """Record changes of several prompts as one step."""
+    if len(changes) < 2:
+        yield
+        return
+    with work.session.together(f"prompts of {len(changes)} objects"):
+        yield
 
 
 def _only_key(step: Step) -> PromptKey | None:

@@ -7,15 +7,19 @@ inference thread only.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 from psygnal import Signal
 
+from napari_anysam._napari.bulk import BulkRun, answer_in_turns, everything_in, refine_labels
 from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.describe import describe
+from napari_anysam._napari.from_label import LabelPicker, labels_like, pickable_layers
 from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
 from napari_anysam._napari.object_looks import colours_of
@@ -23,16 +27,23 @@ from napari_anysam._napari.objects import Objects
 from napari_anysam._napari.propagation import Propagation, StackAxis
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.status import Status
+from napari_anysam._napari.tools import TOOLS, drawing_in, why_no_tool
 from napari_anysam._napari.workspace import Workspace
-from napari_anysam.errors import ImageError
+from napari_anysam.errors import CapabilityError, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from napari_anysam._napari.active_model import ActiveModel
+    from napari_anysam._napari.bulk import Progress
+    from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam._napari.label_target import WritePolicy
     from napari_anysam._napari.object_looks import Colour
     from napari_anysam._napari.propagation import StackRange
     from napari_anysam.networks.protocol import PromptableModel
+    from napari_anysam.segmentation.label_prompts import LabelKind
+    from napari_anysam.segmentation.mask_options import MaskOptions
+    from napari_anysam.segmentation.prompts import Prompt
 
 __all__ = ["SegmentController"]
 
@@ -69,15 +80,17 @@ class SegmentController:
         self._deliver = deliver
         self._active = active
         self._inference = InferenceThread(deliver)
-        self._clicking = Clicking(viewer, self._inference, self._tell)
+        self._clicking = Clicking(viewer, self._inference, self._tell, self._answer_many)
+        self._picker = LabelPicker(viewer)
         self.objects = Objects(viewer, self._clicking)
         self._workspaces: dict[Any, Workspace] = {}
         self._propagation: Propagation | None = None
         self._last_run: Propagation | None = None
+        self._bulk: BulkRun | None = None
+        self._policy: WritePolicy = "protect"
         self._of_viewer = Connections()
         self._of_image = Connections()
         self._of_prompts = Connections()
-        self._of_labels = Connections()
         self._connect_viewer()
         if active.model is not None:
             self._clicking.running.use_model(active.model)
@@ -114,6 +127,7 @@ class SegmentController:
             self._last_run,
             drawing=self._drawing(work),
             kept=self._clicking.kept,
+            bulk=self._bulk,
         )
 
     def colour_of(self, object_id: int) -> Colour:
@@ -172,13 +186,26 @@ class SegmentController:
             self._clicking.use_object(work.next_object_id())
         self._tell()
 
+    def use_tool(self, name: str) -> None:
+        """Let clicks and drags in the image say what a tool of ``TOOLS`` says."""
+        tool = next(tool for tool in TOOLS if tool.name == name)
+        if tool.layer:
+            self._draw(tool.layer, tool.mode)
+            return
+        work = self.workspace
+        if work is not None:
+            with reporting():
+                layers = pickable_layers(self._viewer, work.image, self.labels)
+                self._picker.start(layers, self._take_label)
+            self._tell()
+
     def draw_points(self) -> None:
         """Let clicks in the image add points."""
-        self._draw("points", "add")
+        self.use_tool("point")
 
     def draw_boxes(self) -> None:
         """Let drags in the image add boxes."""
-        self._draw("shapes", "add_rectangle")
+        self.use_tool("box")
 
     def accept(self) -> None:
         """Keep the mask that is previewed or under way; the next prompt is a new object's."""
@@ -206,17 +233,10 @@ class SegmentController:
     def pick(self) -> None:
         """Let the next click in the labels choose the object to go on with."""
         work = self.workspace
-        if work is None or work.target is None:
-            return
-        layer = work.target.layer
-        self._of_labels.disconnect()
-        self._of_labels.connect(layer.events.selected_label, self._on_picked)
-        layer.visible = True
-        with layer.events.selected_label.blocker(self._on_picked):
-            layer.selected_label = 0  # so that picking any object is a change
-        self._viewer.layers.selection.active = layer
-        layer.mode = "pick"
-        self._tell()
+        if work is not None and work.target is not None:
+            work.target.layer.visible = True
+            self._picker.start([work.target.layer], self._on_picked)
+            self._tell()
 
     def name_class(self, object_id: int, name: str) -> None:
         """Say which class an object is of."""
@@ -242,6 +262,54 @@ class SegmentController:
         self._clicking.running.show_next()
         self._tell()
 
+    def previous_candidate(self) -> None:
+        """Preview the candidate before."""
+        self._clicking.running.show_previous()
+        self._tell()
+
+    def let_each_click_be_new(self, each: bool) -> None:
+        """Say whether every positive click is an object of its own."""
+        self._clicking.each_click_new = each
+
+    def let_each_box_be_new(self, each: bool) -> None:
+        """Say whether a second box is another object, or replaces the first."""
+        self._clicking.each_box_new = each
+
+    def shape_masks(self, options: MaskOptions) -> None:
+        """Turn logits into masks in this way from now on, in the preview too."""
+        running = self._clicking.running
+        with reporting():
+            if running.shape(options) and running.key is not None:
+                self._clicking.ask_here(fresh=True)
+        self._tell()
+
+    def use_policy(self, policy: WritePolicy) -> None:
+        """Say what masks may take from now on."""
+        self._policy = policy
+        if self.workspace is not None:
+            self.workspace.policy = policy
+
+    def labels_to_refine(self) -> list[Any]:
+        """Return the Labels layers whose objects can become prompts."""
+        image = self.image
+        return [] if image is None else labels_like(self._viewer, image)
+
+    def refine_labels(self, layer: Any, kind: LabelKind) -> None:
+        """Make every object of a Labels layer a prompt, and write what the model answers."""
+        work = self.workspace
+        if work is None or layer is None:
+            return
+        taken = set(work.session.object_ids)
+        if work.target is not None and isinstance(work.target.layer.data, np.ndarray):
+            taken.update(np.unique(work.target.layer.data).tolist())
+        self._start_bulk(
+            f"refining of {layer.name}", refine_labels, layer=layer, kind=kind, taken=taken
+        )
+
+    def find_everything(self) -> None:
+        """Write every object that the model finds in the plane that is shown."""
+        self._start_bulk("everything", everything_in, new_ids=True)
+
     def clear(self) -> None:
         """Remove the prompts of the running object that no accepted mask came from."""
         with reporting():
@@ -259,7 +327,7 @@ class SegmentController:
     def propagate(self, where: StackRange) -> None:
         """Follow all objects that are marked in the stack, from the planes they are marked on."""
         work, model = self.workspace, self._clicking.running.model
-        if work is None or model is None or self._propagation is not None:
+        if work is None or model is None or self._propagation is not None or self._bulk is not None:
             return
         with reporting():
             self._clicking.keep_fresh()
@@ -272,13 +340,15 @@ class SegmentController:
         """End a propagation after the plane in progress, or drop the request for a mask."""
         if self._propagation is not None:
             self._propagation.cancel()
+        elif self._bulk is not None:
+            self._bulk.cancel()
         elif self._clicking.running.request is not None:
             self._clicking.running.drop()
             self._tell()
 
     def _change_objects(self, change: Callable[[], Any]) -> None:
-        """Change what was kept, unless a propagation is writing."""
-        if self._propagation is None:
+        """Change what was kept, unless something is writing."""
+        if self._propagation is None and self._bulk is None:
             with reporting():
                 change()
             self._tell()
@@ -286,15 +356,22 @@ class SegmentController:
     def point_pressed(self, *, positive: bool) -> None:
         """Say what the point that a mouse press is about to add will mean."""
         work = self.workspace
-        if work is not None:
-            work.prompts.set_next(work.object_id, positive=positive)
+        if work is None:
+            return
+        if positive and self._drawing(work) == "points":
+            with reporting():
+                self._clicking.begin_clicked_object()
+        work.prompts.set_next(work.object_id, positive=positive)
 
     def close(self) -> None:
         """Stop the thread and let go of the viewer; the user's layers stay as they are."""
         if self._propagation is not None:
             self._propagation.abandon()
-        for connections in (self._of_viewer, self._of_image, self._of_prompts, self._of_labels):
+        if self._bulk is not None:
+            self._bulk.abandon()
+        for connections in (self._of_viewer, self._of_image, self._of_prompts):
             connections.disconnect()
+        self._picker.stop()
         self._inference.stop(_PATIENCE_AT_CLOSE)
         self._clicking.running.drop()
         self._clicking.running.preview.remove()
@@ -318,20 +395,28 @@ class SegmentController:
         if image not in self._workspaces:
             self._workspaces[image] = Workspace(self._viewer, image)
         work = self._clicking.work = self._workspaces[image]
+        work.policy = self._policy
         self._of_image.connect(image.events.data, self._on_pixels)
         for name in _TRANSFORM:
             self._of_image.connect(getattr(image.events, name), self._on_transform)
         self._look()
-        self._draw("points", "add")
+        self._use_first_tool()
         self._clicking.use_object(work.object_id)
 
+    def _use_first_tool(self) -> None:
+        """Use the first tool that the model takes; nobody should begin with one that it refuses."""
+        model = self._clicking.running.model
+        self.use_tool(next(tool.name for tool in TOOLS if not why_no_tool(tool.name, model)))
+
     def _leave(self) -> None:
+        self._picker.stop()
         self._clicking.running.drop()
         if self._propagation is not None:
             self._propagation.cancel()
+        if self._bulk is not None:
+            self._bulk.cancel()
         self._of_image.disconnect()
         self._of_prompts.disconnect()
-        self._of_labels.disconnect()
         self._clicking.work = self._last_run = None
 
     def _draw(self, role: str, mode: str) -> None:
@@ -346,20 +431,23 @@ class SegmentController:
         for layer in (work.prompts.points, work.prompts.shapes):
             if layer is not None:
                 self._of_prompts.connect(layer.events.data, self._on_prompts_edited)
+                self._of_prompts.connect(layer.events.features, self._on_prompts_relabelled)
                 self._of_prompts.connect(layer.events.mode, self._on_view)
+        self._picker.stop()
         layer = getattr(work.prompts, role)
         self._viewer.layers.selection.active = layer
         layer.mode = mode
         self._tell()
 
     def _drawing(self, work: Workspace) -> str:
-        selection = self._viewer.layers.selection
-        points, shapes = work.prompts.points, work.prompts.shapes
-        if points is not None and selection.active == points and str(points.mode) == "add":
-            return "points"
-        if shapes is not None and selection.active == shapes and "add" in str(shapes.mode):
-            return "boxes"
-        return ""
+        if self._picker.waits:
+            return "label"
+        active = self._viewer.layers.selection.active
+        return drawing_in(active, work.prompts.points, work.prompts.shapes)
+
+    def _tool_in_use(self, work: Workspace) -> str:
+        drawing = self._drawing(work)
+        return next((tool.name for tool in TOOLS if tool.drawing == drawing), "")
 
     def _tell(self) -> None:
         self.changed.emit()
@@ -381,18 +469,22 @@ class SegmentController:
             self._last_run = None
         self._tell()
 
-    def _on_picked(self, _event: Any = None) -> None:
+    def _on_picked(self, _layer: Any, object_id: int) -> None:
         """Go on with the object that was clicked in the labels, and let points be added again."""
-        work = self.workspace
-        self._of_labels.disconnect()
-        if work is None or work.target is None:
-            return
-        picked = int(work.target.layer.selected_label)
-        work.target.layer.mode = "pan_zoom"
         with reporting():
-            if picked > 0:
-                self.objects.resume(picked)
+            self.objects.resume(object_id)
             self._draw("points", "add")
+
+    def _on_prompts_relabelled(self, event: Any) -> None:
+        """Replay prompts whose object or polarity somebody edited in the table of features."""
+        with reporting():
+            if self._clicking.take_relabelling(event.source):
+                self._tell()
+
+    def _take_label(self, layer: Any, value: int) -> None:
+        with reporting():
+            self._clicking.take_label(layer, value)
+        self._tell()
 
     def _on_transform(self, _event: Any = None) -> None:
         if self.workspace is not None:
@@ -423,6 +515,9 @@ class SegmentController:
         if run is not None and run.uses(layer):
             run.abandon()
             show_warning(f"{layer.name!r} was removed, so the propagation has ended.")
+        if self._bulk is not None and self._bulk.uses(layer):
+            self._bulk.abandon()
+            show_warning(f"{layer.name!r} was removed, so the {self._bulk.title} has ended.")
         self._workspaces.pop(layer, None)
         self._clicking.running.preview.forget(layer)
         if layer is self.image:
@@ -443,6 +538,9 @@ class SegmentController:
     def _on_loaded(self, model: PromptableModel) -> None:
         running = self._clicking.running
         running.use_model(model)
+        work = self.workspace
+        if work is not None and self.status.refused_tools.get(self._tool_in_use(work)):
+            self._use_first_tool()
         with reporting():
             if running.answer is None:
                 self._clicking.ask_here(fresh=True)
@@ -456,4 +554,59 @@ class SegmentController:
         self._last_run, self._propagation = self._propagation, None
         if error is not None:
             report(error)
+        self._tell()
+
+    def _answer_many(self, frame: PlaneFrame, prompts: Sequence[Prompt]) -> None:
+        """Answer prompts of several objects that came at once, such as pasted boxes."""
+        title = f"masks of {len(prompts)} objects"
+        self._start_bulk(title, answer_in_turns, frame=frame, prompts=prompts, new_prompts=False)
+
+    def _start_bulk(
+        self,
+        title: str,
+        make: Callable[..., Iterator[Progress]],
+        *,
+        frame: PlaneFrame | None = None,
+        new_ids: bool = False,
+        new_prompts: bool = True,
+        **details: Any,
+    ) -> None:
+        work, predictor = self.workspace, self._clicking.running.predictor
+        if work is None or predictor is None:
+            return
+        with reporting():
+            if self._bulk is not None or self._propagation is not None:
+                raise CapabilityError("Something runs already; wait for its end, or cancel it.")
+            frame = work.frame() if frame is None else frame
+            self._clicking.keep_fresh()
+            question = partial(
+                make,
+                predictor,
+                work,
+                frame,
+                options=self._clicking.running.options,
+                **details,
+            )
+            run = BulkRun(
+                work,
+                frame,
+                title,
+                lambda cancelled: question(cancelled=cancelled),
+                self._tell,
+                self._bulk_ended,
+                new_ids=new_ids,
+                new_prompts=new_prompts,
+            )
+            run.start(self._inference)
+            self._bulk = run
+        self._tell()
+
+    def _bulk_ended(self, error: Exception | None) -> None:
+        run, self._bulk = self._bulk, None
+        if error is not None:
+            report(error)
+        if run is not None:
+            self._clicking.kept += run.found
+            if run.work is self.workspace:
+                self._clicking.begin_object(run.work.next_object_id())
         self._tell()

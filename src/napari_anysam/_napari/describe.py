@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from napari_anysam._napari.propagation import reason_not_to_propagate
 from napari_anysam._napari.status import Stage, Status
+from napari_anysam._napari.tools import TOOLS, why_no_tool
 from napari_anysam.errors import ImageError
 
 if TYPE_CHECKING:
     from napari_anysam._napari.active_model import ActiveModel
+    from napari_anysam._napari.bulk import BulkRun
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.propagation import Propagation
     from napari_anysam._napari.running_mask import RunningMask
@@ -27,6 +29,7 @@ def describe(
     *,
     drawing: str,
     kept: int,
+    bulk: BulkRun | None = None,
 ) -> Status:
     """Return what the dock shows about the work on one image.
 
@@ -40,18 +43,24 @@ def describe(
     last_run : Propagation or None
         The one that ended last, until the next prompt.
     drawing : str
-        "points" or "boxes" while that layer is active and drawing.
+        The tool in use, as ``Status.drawing`` names it.
     kept : int
         Masks that were accepted so far.
+    bulk : BulkRun or None
+        The run over many objects that is under way.
     """
     if propagation is not None and propagation.work is not work:
         propagation = None
-    run = propagation or last_run
+    if bulk is not None and bulk.work is not work:
+        bulk = None
+    run = bulk or propagation or last_run
     try:
         frame, detail = work.frame(), ""
     except ImageError as error:
         frame, detail = None, str(error)
     stage = Stage.NO_PLANE if frame is None else _stage(running, active, propagation)
+    if bulk is not None:
+        stage, detail = Stage.IN_BULK, bulk.title
     prompts = work.session.prompts_of(work.object_id)
     polarity = [positive for prompt in prompts for positive in prompt.polarity]
     answer = running.answer
@@ -62,12 +71,17 @@ def describe(
         positive=sum(polarity),
         negative=len(polarity) - sum(polarity),
         boxes=sum(prompt.box is not None for prompt in prompts),
+        shapes=sum(
+            (prompt.lasso is not None) + len(prompt.scribbles) + (prompt.mask is not None)
+            for prompt in prompts
+        ),
         prompted_planes=len(prompts),
         score=None if answer is None else answer.candidate.score,
         candidate=0 if answer is None else answer.choice + 1,
         candidates=0 if answer is None else len(answer.prediction.candidates),
         kept=kept,
         drawing=drawing,
+        refused_tools={tool.name: why_no_tool(tool.name, running.model) for tool in TOOLS},
         can_undo=work.session.can_undo,
         can_redo=work.session.can_redo,
         cannot_split=_not_to_split(work, running),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Points
+from napari.layers import Points, Shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -18,9 +18,10 @@ KEYS: Mapping[str, str] = {
     "undo": "U",
     "redo": "Shift-U",
     "cycle": "W",
+    "previous": "Shift-W",
     "propagate": "G",
     "cancel": "H",
-    "split": "Shift-W",
+    "split": "Shift-Q",
     "merge": "Shift-G",
     "delete": "Shift-H",
 }
@@ -45,7 +46,7 @@ class LayerKeys:
     actions : mapping of str to callable
         What each key of ``KEYS`` does.
     on_press : callable
-        Called with ``positive=`` when the mouse goes down on the points layer.
+        Called with ``positive=`` when the mouse goes down on the points or the shapes layer.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class LayerKeys:
         for action, key in keys:
             layer.bind_key(key, _Call(self._actions[action]).press, overwrite=True)
             self._bound.append((layer, key))
-        if isinstance(layer, Points):
+        if isinstance(layer, Points | Shapes):
             layer.mouse_drag_callbacks.insert(0, self._press)
 
     def _press(self, _layer: Any, event: Any) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam.segmentation.windows import Window
 
-__all__ = ["PREVIEW_NAME", "Preview"]
+__all__ = ["PREVIEW_NAME", "Preview", "below_prompts"]
 
 PREVIEW_NAME = "AnySAM preview"
 _FILL, _OUTLINE = 1, 2
@@ -88,7 +88,7 @@ class Preview:
         self.layer = layer
         layers = self._viewer.layers
         active = layers.selection.active
-        layers.insert(_place(layers), layer)
+        layers.insert(below_prompts(layers), layer)
         layers.selection.active = active
 
 
@@ -104,7 +104,7 @@ def _oriented(drawn: NDArray[np.uint8], frame: PlaneFrame) -> NDArray[np.uint8]:
     return full.transpose(np.argsort(frame.order))
 
 
-def _place(layers: Any) -> int:
+def below_prompts(layers: Any) -> int:
     """Return the position below the prompt layers, so that points stay on top."""
     prompts = [
         position

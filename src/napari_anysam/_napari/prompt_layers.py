@@ -1,4 +1,4 @@
-"""The layers that the user puts prompts into: points and boxes that carry the image's transform."""
+"""The layers that the user puts prompts into: points and shapes with the image's transform."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import numpy as np
 import pandas as pd
 from napari.layers import Labels, Points, Shapes
 
-from napari_anysam._napari.coordinates import (
-    box_from_corners,
-    corners_from_box,
-    layer_map,
-    spatial_shape,
+from napari_anysam._napari.coordinates import corners_from_box, layer_map, spatial_shape
+from napari_anysam._napari.drawn_prompts import (
+    DrawnShape,
+    PromptParts,
+    kind_of,
+    parts_of_prompt,
+    said_beyond,
+    same_prompt,
+    same_shapes,
 )
-from napari_anysam.segmentation.prompts import Prompt
+from napari_anysam.segmentation.prompts import Prompt, merge_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,9 +39,7 @@ __all__ = [
 ]
 
 _COLOURS = {"positive": "#35d06c", "negative": "#ff4b4b"}
-_BOX_COLOUR = "#ffd91a"
-_SMALLEST_BOX = 1.0
-_TOLERANCE = 1e-3  # pixels; napari keeps shapes in float32
+_STROKES = {True: "#ffd91a", False: _COLOURS["negative"]}
 _TRANSFORM = ("scale", "translate", "rotate", "shear", "affine")
 
 
@@ -67,9 +69,9 @@ def make_shapes(image: Any) -> Shapes:
     layer = Shapes(
         None,
         ndim=image.ndim,
-        features=pd.DataFrame({"object_id": np.array([], int)}),
-        feature_defaults={"object_id": 1},
-        edge_color=_BOX_COLOUR,
+        features=pd.DataFrame({"object_id": np.array([], int), "polarity": np.array([], str)}),
+        feature_defaults=_meaning(1, positive=True),
+        edge_color=_STROKES[True],
         face_color="transparent",
         edge_width=max(0.5, max(spatial_shape(image)[-2:]) / 400),
         name=f"{image.name} boxes",
@@ -132,6 +134,9 @@ class PromptLayers:
         self._image = image
         self.points: Points | None = find_layer(viewer, image, "points")
         self.shapes: Shapes | None = find_layer(viewer, image, "boxes")
+        # What counts beside the layers, now and at any time: undone prompts may come back.
+        self._held: dict[PromptKey, Prompt] = {}
+        self._once_held: dict[PromptKey, Prompt] = {}
 
     def ensure(self) -> tuple[Points, Shapes]:
         """Return both layers; one that is missing is made and added to the viewer."""
@@ -157,12 +162,14 @@ class PromptLayers:
         return True
 
     def set_next(self, object_id: int, *, positive: bool = True) -> None:
-        """Say what the next point and the next box will mean."""
+        """Say what the next point and the next shape will mean."""
+        meaning = _meaning(object_id, positive=positive)
         if self.points is not None:
-            polarity = "positive" if positive else "negative"
-            self.points.feature_defaults = {"object_id": object_id, "polarity": polarity}
+            self.points.feature_defaults = meaning
         if self.shapes is not None:
-            self.shapes.feature_defaults = {"object_id": object_id}
+            self.shapes.feature_defaults = meaning
+            with self.shapes.block_update_properties():  # of the shapes that are selected
+                self.shapes.current_edge_color = _STROKES[positive]
 
     def collect(self, frame: PlaneFrame) -> dict[PromptKey, Prompt]:
         """Read the prompts of every object on every plane.
@@ -171,21 +178,53 @@ class PromptLayers:
         -------
         dict
             (object id, plane number in ``frame``'s axes) to prompt, in the order of the layers.
-            Where an object has several boxes on a plane, the last one counts.
+            Where an object has several boxes or lassos on a plane, the last one counts. What is
+            held beside the layers comes first.
         """
-        found: dict[PromptKey, _Parts] = {}
+        found: dict[PromptKey, PromptParts] = {}
         numbers, pixels = self._located_points(frame)
         points = zip(self._ids(self.points), numbers, pixels, self._polarity(), strict=True)
         for object_id, number, (row, column), positive in points:
-            key = _key(object_id, number, frame)
             if number >= 0 and object_id > 0:
-                found.setdefault(key, _Parts()).add_point(row, column, positive)
-        numbers, boxes = self._located_boxes(frame)
-        for object_id, number, box in zip(self._ids(self.shapes), numbers, boxes, strict=True):
-            if number >= 0 and object_id > 0 and _is_drawn(box):
                 key = _key(object_id, number, frame)
-                found.setdefault(key, _Parts()).box = _clipped(box, frame.plane_shape)
-        return {key: parts.prompt(key) for key, parts in found.items()}
+                found.setdefault(key, PromptParts()).add_point(row, column, positive)
+        for shape in self._drawn_shapes(frame):
+            if shape.number >= 0 and shape.object_id > 0 and shape.is_drawn:
+                key = _key(shape.object_id, shape.number, frame)
+                found.setdefault(key, PromptParts()).add_shape(shape, frame.plane_shape)
+        drawn = [parts.prompt(key) for key, parts in found.items()]
+        return merge_prompts([*self._held.values(), *drawn])
+
+    def hold(self, prompt: Prompt) -> None:
+        """Count a prompt that is not drawn into the layers: a mask, or one of thousands."""
+        key = (prompt.object_id, prompt.plane)
+        self._held[key] = self._once_held[key] = prompt
+
+    def forget_held(self) -> None:
+        """Drop what is held, because planes are counted along other axes now."""
+        self._held.clear()
+        self._once_held.clear()
+
+    def separate_boxes(self, frame: PlaneFrame, next_id: int) -> None:
+        """Give every further box of an object on one plane to an object of its own.
+
+        Parameters
+        ----------
+        frame : PlaneFrame
+        next_id : int
+            Lowest id that they may get.
+        """
+        seen, ids = set(), self._ids(self.shapes).copy()
+        next_id = max(next_id, int(ids.max(initial=0)) + 1)
+        for shape in self._drawn_shapes(frame):
+            if shape.kind != "box" or shape.number < 0 or not shape.is_drawn:
+                continue
+            if (shape.object_id, shape.number) in seen:
+                ids[shape.index] = next_id
+                next_id += 1
+            seen.add((shape.object_id, shape.number))
+        if self.shapes is not None and (ids != self._ids(self.shapes)).any():
+            self.shapes.features = self.shapes.features.assign(object_id=ids)
 
     def paint(self, colours_of: Callable[[Sequence[int]], NDArray[np.float64]]) -> None:
         """Draw the rims of points and the boxes in the colours of their objects.
@@ -204,10 +243,24 @@ class PromptLayers:
     def replace(self, key: PromptKey, prompt: Prompt | None, frame: PlaneFrame) -> None:
         """Make the layers show this prompt, and no other, for one object on one plane."""
         self.ensure()
-        self._replace_points(key, prompt, frame.numbered(key[1]))
-        self._replace_boxes(key, prompt, frame.numbered(key[1]))
+        self._held.pop(key, None)
+        drawn = PromptParts() if prompt is None else self._take_held(key, prompt)
+        self._replace_points(key, drawn, frame.numbered(key[1]))
+        self._replace_shapes(key, drawn, frame.numbered(key[1]))
 
-    def _replace_points(self, key: PromptKey, prompt: Prompt | None, frame: PlaneFrame) -> None:
+    def _take_held(self, key: PromptKey, prompt: Prompt) -> PromptParts:
+        """Hold what the layers do not show of a prompt, and return what they show."""
+        once = self._once_held.get(key)
+        beyond = None if once is None else said_beyond(prompt, once)
+        if once is not None and beyond is not None:
+            self._held[key] = once
+            return beyond
+        if prompt.mask is not None:
+            mask = Prompt(*key, mask=prompt.mask, mask_origin=prompt.mask_origin)
+            self._held[key] = mask
+        return parts_of_prompt(prompt)
+
+    def _replace_points(self, key: PromptKey, drawn: PromptParts, frame: PlaneFrame) -> None:
         layer = self.points
         if layer is None:
             return
@@ -215,48 +268,71 @@ class PromptLayers:
         mine = (numbers == (frame.number or 0)) & (self._ids(layer) == key[0])
         defaults = layer.feature_defaults.iloc[0].to_dict()
         layer.remove([int(index) for index in np.flatnonzero(mine)])
-        if prompt is not None and prompt.points:
-            coordinates = layer_map(self._image, layer)(frame.coordinates(prompt.points))
-            for point, positive in zip(coordinates, prompt.polarity, strict=True):
-                self.set_next(key[0], positive=positive)
+        if drawn.points:
+            coordinates = layer_map(self._image, layer)(frame.coordinates(drawn.points))
+            for point, positive in zip(coordinates, drawn.polarity, strict=True):
+                layer.feature_defaults = _meaning(key[0], positive=positive)
                 layer.add(point)
         # Selected points would lend their meaning to the next one.
         layer.selected_data = set()
         layer.feature_defaults = defaults
 
-    def _replace_boxes(self, key: PromptKey, prompt: Prompt | None, frame: PlaneFrame) -> None:
+    def _replace_shapes(self, key: PromptKey, drawn: PromptParts, frame: PlaneFrame) -> None:
         layer = self.shapes
         if layer is None:
             return
-        numbers, boxes = self._located_boxes(frame)
-        mine = (numbers == (frame.number or 0)) & (self._ids(layer) == key[0])
-        wanted = None if prompt is None else prompt.box
-        if wanted is not None and any(
-            np.allclose(_clipped(boxes[index], frame.plane_shape), wanted, atol=_TOLERANCE)
-            for index in np.flatnonzero(mine)[-1:]
-        ):
+        mine = [
+            shape
+            for shape in self._drawn_shapes(frame)
+            if shape.number == (frame.number or 0) and shape.object_id == key[0]
+        ]
+        shown = PromptParts()
+        for shape in mine:
+            if shape.is_drawn:
+                shown.add_shape(shape, frame.plane_shape)
+        if same_shapes(shown, drawn):
             return
-        if mine.any():
-            layer.remove([int(index) for index in np.flatnonzero(mine)])
-        if wanted is not None:
-            defaults = layer.feature_defaults.iloc[0].to_dict()
-            layer.feature_defaults = {**defaults, "object_id": key[0]}
-            corners = layer_map(self._image, layer)(frame.coordinates(corners_from_box(wanted)))
-            layer.add(corners, shape_type="rectangle")
-            layer.feature_defaults = defaults
+        if mine:
+            layer.remove([shape.index for shape in mine])
+        if drawn.box is not None:
+            self._add_shape(key[0], corners_from_box(drawn.box), "rectangle", frame)
+        if drawn.lasso is not None:
+            self._add_shape(key[0], drawn.lasso, "polygon", frame)
+        for stroke in drawn.scribbles:
+            self._add_shape(key[0], stroke.vertices, "path", frame, positive=stroke.positive)
+
+    def _add_shape(
+        self, object_id: int, pixels: Any, shape_type: str, frame: PlaneFrame, positive: bool = True
+    ) -> None:
+        layer = self.shapes
+        if layer is None:
+            return
+        defaults = layer.feature_defaults.iloc[0].to_dict()
+        layer.feature_defaults = _meaning(object_id, positive=positive)
+        vertices = layer_map(self._image, layer)(frame.coordinates(pixels))
+        layer.add(vertices, shape_type=shape_type, edge_color=_STROKES[positive])
+        layer.feature_defaults = defaults
 
     def _located_points(self, frame: PlaneFrame) -> tuple[Any, Any]:
         if self.points is None or not len(self.points.data):
             return np.zeros(0, np.int64), np.zeros((0, 2))
         return frame.locate(layer_map(self.points, self._image)(self.points.data))
 
-    def _located_boxes(self, frame: PlaneFrame) -> tuple[Any, list[Any]]:
-        if self.shapes is None or not len(self.shapes.data):
-            return np.zeros(0, np.int64), []
-        to_image = layer_map(self.shapes, self._image)
-        located = [frame.locate(to_image(corners)) for corners in self.shapes.data]
-        numbers = [numbers[0] if (numbers == numbers[0]).all() else -1 for numbers, _ in located]
-        return np.array(numbers), [box_from_corners(pixels) for _, pixels in located]
+    def _drawn_shapes(self, frame: PlaneFrame) -> list[DrawnShape]:
+        layer = self.shapes
+        if layer is None or not len(layer.data):
+            return []
+        to_image = layer_map(layer, self._image)
+        ids, polarity = self._ids(layer), _polarity(layer)
+        shapes = []
+        for index, (vertices, shape_type) in enumerate(
+            zip(layer.data, layer.shape_type, strict=True)
+        ):
+            numbers, pixels = frame.locate(to_image(vertices))
+            number = int(numbers[0]) if (numbers == numbers[0]).all() else -1
+            meaning = int(ids[index]), kind_of(str(shape_type))
+            shapes.append(DrawnShape(index, number, *meaning, pixels, bool(polarity[index])))
+        return shapes
 
     def _ids(self, layer: Any) -> Any:
         """Return the object id of every point or box; 1 where somebody dropped the column."""
@@ -267,55 +343,21 @@ class PromptLayers:
         return np.ones(count, int) if column is None else np.asarray(column, dtype=int)
 
     def _polarity(self) -> Any:
-        if self.points is None:
-            return np.zeros(0, bool)
-        column = self.points.features.get("polarity")
-        count = len(self.points.data)
-        return np.ones(count, bool) if column is None else np.asarray(column) != "negative"
+        return np.zeros(0, bool) if self.points is None else _polarity(self.points)
 
 
-class _Parts:
-    """What the layers say about one object on one plane."""
-
-    def __init__(self) -> None:
-        self.points: list[tuple[float, float]] = []
-        self.polarity: list[bool] = []
-        self.box: Any = None
-
-    def add_point(self, row: float, column: float, positive: bool) -> None:
-        self.points.append((float(row), float(column)))
-        self.polarity.append(bool(positive))
-
-    def prompt(self, key: PromptKey) -> Prompt:
-        return Prompt(key[0], key[1], self.points, self.polarity, self.box)
+def _polarity(layer: Any) -> Any:
+    column = layer.features.get("polarity")
+    count = len(layer.data)
+    return np.ones(count, bool) if column is None else np.asarray(column) != "negative"
 
 
-def same_prompt(one: Prompt | None, other: Prompt | None) -> bool:
-    """Tell whether two prompts of one object on one plane say the same."""
-    if one is None or other is None:
-        return one is other
-    if one.polarity != other.polarity or (one.box is None) != (other.box is None):
-        return False
-    boxes = one.box is None or np.allclose(one.box, other.box or (), rtol=0, atol=_TOLERANCE)
-    return bool(boxes and np.allclose(one.points, other.points, rtol=0, atol=_TOLERANCE))
+def _meaning(object_id: int, *, positive: bool) -> dict[str, Any]:
+    return {"object_id": object_id, "polarity": "positive" if positive else "negative"}
 
 
 def _key(object_id: Any, number: Any, frame: PlaneFrame) -> PromptKey:
     return int(object_id), (int(number) if frame.index else None)
-
-
-def _is_drawn(box: Any) -> bool:
-    y0, x0, y1, x1 = box
-    return bool(y1 - y0 >= _SMALLEST_BOX and x1 - x0 >= _SMALLEST_BOX)
-
-
-def _clipped(box: Any, plane_shape: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Cut a box to the plane; one that lies outside stays as it is, to be refused."""
-    y0, x0, y1, x1 = box
-    height, width = plane_shape
-    if y1 <= 0 or x1 <= 0 or y0 >= height or x0 >= width:
-        return y0, x0, y1, x1
-    return max(y0, 0.0), max(x0, 0.0), min(y1, float(height)), min(x1, float(width))
 
 
 def _metadata(role: str, image: Any) -> dict[str, Any]:

@@ -6,24 +6,23 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from napari_anysam._napari.pixels import conditioning_of, stack_of
 from napari_anysam._napari.workspace import LabelChange
 from napari_anysam.errors import CapabilityError, PromptError
+from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.inference import InferenceThread, Ticket
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
-    from napari_anysam.segmentation.prompts import Prompt
 
 __all__ = ["Propagation", "StackAxis", "StackRange", "reason_not_to_propagate"]
 
@@ -248,7 +247,7 @@ class Propagation:
         if kept is None:
             return prompt
         mask = kept.window.whole(self._frame.plane_shape)
-        return replace(prompt, points=(), polarity=(), box=None, mask=np.asarray(mask))
+        return Prompt(prompt.object_id, prompt.plane, mask=mask)
 
 
 def _planes_to_come(where: StackRange, anchors: list[int]) -> int:

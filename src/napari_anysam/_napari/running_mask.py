@@ -6,10 +6,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_anysam._napari.drawn_prompts import only_grew
 from napari_anysam._napari.inference import Priority
+from napari_anysam._napari.padding_outline import PaddingOutline
 from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.preview import Preview
+from napari_anysam.segmentation.canvas import shaped_mask
 from napari_anysam.segmentation.interactive import PlanePredictor
+from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.windows import tight_window
 
@@ -62,6 +66,7 @@ class Answer:
     request: Request
     prediction: Prediction
     model: str
+    options: MaskOptions
     choice: int = 0
     _windows: dict[int, Window | None] = field(default_factory=dict)
 
@@ -75,9 +80,14 @@ class Answer:
         """The chosen mask in its bounding box; None if it is empty."""
         if self.choice not in self._windows:
             region = self.candidate.region
-            mask = tight_window(self.candidate.mask(), (region.row, region.column))
-            self._windows[self.choice] = mask
+            mask = shaped_mask(self.candidate, self.options, self.request.prompt)
+            self._windows[self.choice] = tight_window(mask, (region.row, region.column))
         return self._windows[self.choice]
+
+    def reshape(self, options: MaskOptions) -> None:
+        """Shape the masks in another way; the network is not asked again."""
+        self.options = options
+        self._windows.clear()
 
     @property
     def kept(self) -> KeptMask | None:
@@ -107,13 +117,20 @@ class RunningMask:
         on_error: Callable[[Exception], None],
     ) -> None:
         self.preview = Preview(viewer)
+        self.outline = PaddingOutline(viewer)
         self.request: Request | None = None
         self.answer: Answer | None = None
+        self.options = MaskOptions()
         self._inference = inference
         self._on_answer = on_answer
         self._on_error = on_error
         self._predictor: PlanePredictor | None = None
         self._ticket: Ticket | None = None
+
+    @property
+    def predictor(self) -> PlanePredictor | None:
+        """What answers, with its embeddings; one thread only may call it."""
+        return self._predictor
 
     @property
     def model(self) -> PromptableModel | None:
@@ -144,6 +161,10 @@ class RunningMask:
         self._cancel(same_plane_as=request)
         previous = self._refined_by(request)
         source = plane_source(request.work.image, request.frame, request.work.identity)
+        options = self.options
+        self.outline.show(
+            request.work.image, request.frame, request.prompt.box, options.box_padding
+        )
 
         def predict(cancelled: Callable[[], bool]) -> Answer:
             prediction = predictor.predict(
@@ -153,9 +174,10 @@ class RunningMask:
                 request.prompt,
                 previous=previous,
                 cancelled=cancelled,
+                box_padding=options.box_padding,
             )
             best = replace(prediction, candidates=prediction.candidates[:_MOST_CANDIDATES])
-            return Answer(request, best, predictor.model.name)
+            return Answer(request, best, predictor.model.name, options)
 
         self.request = request
         self._ticket = self._inference.ask(
@@ -173,17 +195,41 @@ class RunningMask:
 
     def show_next(self) -> None:
         """Preview the next of the candidates."""
+        self._show_other(1)
+
+    def show_previous(self) -> None:
+        """Preview the one before."""
+        self._show_other(-1)
+
+    def _show_other(self, step: int) -> None:
         answer = self.answer
         if answer is not None and len(answer.prediction.candidates) > 1:
-            answer.choice = (answer.choice + 1) % len(answer.prediction.candidates)
+            answer.choice = (answer.choice + step) % len(answer.prediction.candidates)
             answer.request.fresh = True
             self._show(answer)
+
+    def shape(self, options: MaskOptions) -> bool:
+        """Shape masks in this way from now on, the one that is previewed too.
+
+        Returns
+        -------
+        bool
+            Whether that is not enough, because boxes reach the network with another padding.
+        """
+        padded = options.box_padding != self.options.box_padding
+        self.options = options
+        if self.answer is not None:
+            self.answer.reshape(options)
+            self.answer.request.fresh = True
+            self._show(self.answer)
+        return padded
 
     def drop(self) -> None:
         """Forget the request and the answer; nothing is previewed."""
         self._cancel()
         self.answer = None
         self.preview.hide()
+        self.outline.remove()
 
     def _cancel(self, same_plane_as: Request | None = None) -> None:
         """Cancel what runs, unless it encodes the plane that the next request needs too."""
@@ -200,13 +246,7 @@ class RunningMask:
         answer = self.answer
         if answer is None or answer.request.key != request.key:
             return None
-        before, now = answer.request.prompt, request.prompt
-        count = len(before.points)
-        grown = (
-            now.points[:count] == before.points
-            and now.polarity[:count] == before.polarity
-            and now.box == before.box
-        )
+        grown = only_grew(answer.request.prompt, request.prompt)
         return answer.prediction.choosing(answer.choice) if grown else None
 
     def _receive(self, answer: Answer) -> None:
@@ -215,6 +255,8 @@ class RunningMask:
         elif answer.request is self.request:
             self.request = self._ticket = None
             self.answer = answer
+            if answer.options != self.options:
+                answer.reshape(self.options)
             self._show(answer)
             self._on_answer(answer)
 

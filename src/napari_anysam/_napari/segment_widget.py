@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtWidgets import (
-    QButtonGroup,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -22,9 +21,12 @@ from napari_anysam._napari.controller import SegmentController
 from napari_anysam._napari.delivery import QtDelivery
 from napari_anysam._napari.keys import LayerKeys, in_words
 from napari_anysam._napari.layer_combo import LayerCombo
+from napari_anysam._napari.many_section import ManySection
+from napari_anysam._napari.mask_section import MaskSection
 from napari_anysam._napari.object_table import ObjectSection
 from napari_anysam._napari.stack_section import StackSection
 from napari_anysam._napari.status import Status, sentence, why_not
+from napari_anysam._napari.tool_row import ToolRow
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
@@ -35,14 +37,13 @@ __all__ = ["SegmentWidget"]
 MANAGER_NAME = "Model manager"
 
 _TOOLTIPS = {
-    "point": "Click in the image to add points; Ctrl-click for what is not part of the object.",
-    "box": "Drag a box around the object.",
     "redo": f"Do what was undone again ({in_words('redo')}).",
     "undo": f"Take back the last prompt or mask ({in_words('undo')}).",
     "clear": "Remove this object's prompts and its preview.",
     "accept": f"Keep this mask in the labels ({in_words('accept')}).",
     "new": f"Keep this mask and begin another object ({in_words('new')}).",
-    "cycle": f"Show the next of the masks that could be meant ({in_words('cycle')}).",
+    "cycle": f"Show the next of the masks that could be meant ({in_words('cycle')}); "
+    f"{in_words('previous')} goes back.",
 }
 
 
@@ -126,11 +127,9 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.hint.setObjectName("anysam_hint")
         self.hint.setStyleSheet("font-weight: bold; padding: 2px;")
         self.hint.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        self.point_button = _tool("Point")
-        self.box_button = _tool("Box")
-        self._tools = QButtonGroup(self)
-        for button in (self.point_button, self.box_button):
-            self._tools.addButton(button)
+        self.tools = ToolRow()
+        self.point_button = self.tools.buttons["point"]
+        self.box_button = self.tools.buttons["box"]
         self.object_id = QSpinBox()
         self.object_id.setRange(1, 2**31 - 1)
         self.object_id.setKeyboardTracking(False)
@@ -144,6 +143,8 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.new_button = QPushButton("New object (N)")
         self.objects = ObjectSection()
         self.stack = StackSection()
+        self.mask = MaskSection()
+        self.many = ManySection()
         self.score.setToolTip("How well the model thinks this mask fits; 1 is perfect.")
         self.prompts.setToolTip("What you have marked for this object.")
         self.object_id.setToolTip("The label that this object gets; choose one to go on with it.")
@@ -164,12 +165,16 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.hint)
-        layout.addWidget(_row((self.point_button, 1), (self.box_button, 1)))
+        layout.addWidget(self.tools)
         layout.addLayout(form)
         layout.addWidget(_row((self.prompts, 1), (self.score, 0)))
         layout.addWidget(_row((self.undo_button, 1), (self.redo_button, 1), (self.clear_button, 1)))
         layout.addWidget(_row((self.accept_button, 1), (self.new_button, 1)))
         layout.addWidget(self.objects_fold)
+        for title, section in (("Many objects", self.many), ("Mask", self.mask)):
+            fold = QCollapsible(title)
+            fold.addWidget(section)
+            layout.addWidget(fold)
         layout.addWidget(self.stack_fold)
         layout.addStretch(1)
         for button in self.findChildren(QPushButton):
@@ -186,6 +191,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
                 "undo": control.undo,
                 "redo": control.redo,
                 "cycle": control.next_candidate,
+                "previous": control.previous_candidate,
                 "propagate": self.stack.ask_to_propagate,
                 "cancel": control.cancel,
                 "split": control.split_object,
@@ -197,8 +203,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.image_combo.chosen.connect(control.choose_image)
         self.labels_combo.chosen.connect(control.choose_labels)
         self.manager_button.clicked.connect(self._open_manager)
-        self.point_button.clicked.connect(control.draw_points)
-        self.box_button.clicked.connect(control.draw_boxes)
+        self.tools.chosen.connect(control.use_tool)
         self.object_id.valueChanged.connect(control.go_to_object)
         self.candidate_button.clicked.connect(control.next_candidate)
         self.undo_button.clicked.connect(control.undo)
@@ -214,6 +219,13 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.new_button.clicked.connect(control.new_object)
         self.stack.propagate.connect(control.propagate)
         self.stack.cancel.connect(control.cancel)
+        self.mask.changed.connect(control.shape_masks)
+        self.mask.policy_changed.connect(control.use_policy)
+        self.many.refine.connect(control.refine_labels)
+        self.many.everything.connect(control.find_everything)
+        self.many.cancel.connect(control.cancel)
+        self.many.each_click.toggled.connect(control.let_each_click_be_new)
+        self.many.each_box.toggled.connect(control.let_each_box_be_new)
         control.changed.connect(self._render_soon)
 
     def _open_manager(self) -> None:
@@ -235,7 +247,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.labels_combo.offer(control.labels_choices(), control.labels)
         self._render_model()
         self.hint.setText(sentence(status))
-        self._render_tools(status)
+        self.tools.show_status(status)
         self._render_object(status)
         objects = control.objects.summaries()
         if bool(objects) != self._had_objects:
@@ -251,6 +263,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         axes = control.stack_axes()
         self.stack.show_axes(axes)
         self.stack.show_status(status)
+        self.many.show_status(status, control.labels_to_refine())
         if bool(axes) != self._had_axes:
             self._had_axes = bool(axes)
             (self.stack_fold.expand if axes else self.stack_fold.collapse)(animate=False)
@@ -266,16 +279,6 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         name = f"{active.name} ({active.device})" if active.name else active.message or "none"
         self.model_name.setText(name)
         self.model_name.setToolTip(f"Answers clicks and boxes: {name}. {active.hint}".strip())
-
-    def _render_tools(self, status: Status) -> None:
-        for button, action in ((self.point_button, "point"), (self.box_button, "box")):
-            reason = why_not(action, status)
-            button.setEnabled(not reason)
-            button.setToolTip(reason or _TOOLTIPS[action])
-        self._tools.setExclusive(False)
-        self.point_button.setChecked(status.drawing == "points")
-        self.box_button.setChecked(status.drawing == "boxes")
-        self._tools.setExclusive(True)
 
     def _render_object(self, status: Status) -> None:
         with QSignalBlocker(self.object_id):
@@ -303,6 +306,7 @@ def _prompts_in_words(status: Status) -> str:
         _count(status.positive, "point"),
         _count(status.negative, "negative point"),
         _count(status.boxes, "box"),
+        _count(status.shapes, "shape"),
     ]
     said = ", ".join(part for part in parts if part)
     if not said:
@@ -313,12 +317,6 @@ def _prompts_in_words(status: Status) -> str:
 def _count(number: int, what: str) -> str:
     plural = f"{what}es" if what.endswith("x") else f"{what}s"
     return "" if not number else f"{number} {what if number == 1 else plural}"
-
-
-def _tool(text: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setCheckable(True)
-    return button
 
 
 def _row(*parts: tuple[QWidget, int]) -> QWidget:

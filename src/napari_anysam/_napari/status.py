@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Stage", "Status", "progress_in_words", "seconds_in_words", "sentence", "why_not"]
+
+
+_HOW_TO_BEGIN = {
+    "boxes": "Drag a box around an object.",
+    "lasso": "Drag a line all around an object.",
+    "scribble": "Drag a stroke along an object. Ctrl-drag along what is not part of it.",
+    "label": "Click a label: it becomes a rough mask, to be refined.",
+}
+
+_HOW_TO_GO_ON = {
+    "boxes": "draw a box around the next object",
+    "lasso": "draw the lasso again",
+    "scribble": "go on drawing; Ctrl-drag along what is too much",
+    "label": "press Point to correct it",
+}
 
 
 class Stage(Enum):
@@ -20,6 +39,7 @@ class Stage(Enum):
     PREVIEW = auto()
     NOTHING_FOUND = auto()
     PROPAGATING = auto()
+    IN_BULK = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +50,8 @@ class Status:
     ----------
     stage : Stage
     detail : str
-        Words for the stage: what is being loaded, or why there is no plane to prompt on.
+        Words for the stage: what is being loaded, what runs over many objects, or why there is no
+        plane to prompt on.
     object_id : int
         Object that the next prompt belongs to.
     positive, negative, boxes : int
@@ -43,8 +64,12 @@ class Status:
         Which of how many masks is previewed, counted from 1.
     kept : int
         Masks that were accepted so far.
+    shapes : int
+        Lassos, scribbles and labels of that object on all planes.
     drawing : str
-        "points" or "boxes" while that layer is active and drawing, else "".
+        "points", "boxes", "lasso", "scribble" or "label" while that tool is used, else "".
+    refused_tools : mapping of str to str
+        Why the model cannot take what a tool says, by the tool's name.
     can_undo : bool
     cannot_propagate : str
         Why there is nothing to propagate; empty when there is.
@@ -60,12 +85,14 @@ class Status:
     positive: int = 0
     negative: int = 0
     boxes: int = 0
+    shapes: int = 0
     prompted_planes: int = 0
     score: float | None = None
     candidate: int = 0
     candidates: int = 0
     kept: int = 0
     drawing: str = ""
+    refused_tools: Mapping[str, str] = field(default_factory=dict)
     can_undo: bool = False
     can_redo: bool = False
     cannot_split: str = "Choose an image first."
@@ -77,7 +104,7 @@ class Status:
     @property
     def has_prompts(self) -> bool:
         """Whether the current object has any prompt."""
-        return bool(self.positive or self.negative or self.boxes)
+        return bool(self.positive or self.negative or self.boxes or self.shapes)
 
 
 def sentence(status: Status) -> str:
@@ -94,6 +121,8 @@ def sentence(status: Status) -> str:
         return status.detail
     if status.stage is Stage.PROPAGATING:
         return f"Propagating: {progress_in_words(status)}. Esc stops it."
+    if status.stage is Stage.IN_BULK:
+        return f"{status.detail.capitalize()}: {status.done} of {status.total}. H stops it."
     if status.stage is Stage.PREVIEW:
         return _preview_sentence(status)
     return _ready_sentence(status)
@@ -105,14 +134,16 @@ def why_not(action: str, status: Status) -> str:
     Parameters
     ----------
     action : str
-        "point", "box", "accept", "new", "undo", "redo", "clear", "cycle", "split", "propagate" or
-        "cancel".
+        A tool's name, "accept", "new", "undo", "redo", "clear", "cycle", "split", "many",
+        "propagate" or "cancel".
     """
     if action == "cancel":
-        return "" if status.stage is Stage.PROPAGATING else "Nothing is being propagated."
+        running = status.stage in (Stage.PROPAGATING, Stage.IN_BULK)
+        return "" if running else "Nothing is being propagated."
     if status.stage is Stage.NO_IMAGE:
         return "Choose an image first."
     reasons = {
+        **status.refused_tools,
         "undo": "" if status.can_undo else "There is nothing to undo yet.",
         "redo": "" if status.can_redo else "Nothing was undone.",
         "split": status.cannot_split,
@@ -125,9 +156,14 @@ def why_not(action: str, status: Status) -> str:
         "propagate": "A propagation is running already."
         if status.stage is Stage.PROPAGATING
         else status.cannot_propagate,
+        "many": "Wait for the propagation to end, or cancel it."
+        if status.stage is Stage.PROPAGATING
+        else "",
     }
     if action in ("undo", "redo", "split") and status.stage is Stage.PROPAGATING:
         return "Wait for the propagation to end, or cancel it."
+    if status.stage is Stage.IN_BULK and action in ("undo", "propagate", "many"):
+        return "Wait until all objects are done, or cancel that."
     return reasons.get(action, "")
 
 
@@ -148,20 +184,20 @@ def seconds_in_words(seconds: float) -> str:
 
 
 def _ready_sentence(status: Status) -> str:
-    if status.drawing == "boxes":
-        return "Drag a box around an object."
+    if status.drawing in _HOW_TO_BEGIN:
+        return _HOW_TO_BEGIN[status.drawing]
     if status.drawing == "points":
         if status.done and not status.has_prompts:
             return f"{status.done} planes are done. Look through them, or click the next object."
         if status.kept and not status.has_prompts:
             return "Kept. Click the next object."
         return "Click an object. Ctrl-click what is not part of it."
-    return "Press Point or Box below, then mark an object in the image."
+    return "Press Point or another tool below, then mark an object in the image."
 
 
 def _preview_sentence(status: Status) -> str:
-    if status.drawing == "boxes":
-        return "Press Q to keep this mask, or draw the box again."
+    if status.drawing in _HOW_TO_GO_ON:
+        return f"Press Q to keep this mask, or {_HOW_TO_GO_ON[status.drawing]}."
     if status.drawing == "points":
         return "Enter keeps it. Click what is missing, Ctrl-click what is too much."
     return "Press Accept to keep this mask, or Point to correct it."

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.labels import LabelEdit
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import KeptMask, PromptKey, Step
+    from napari_anysam.segmentation.windows import Window
 
 __all__ = ["LabelChange", "Workspace"]
 
@@ -79,6 +80,7 @@ class Workspace:
         if frame.order != self._order:
             self._order = frame.order
             self._restart()
+            self.prompts.forget_held()
             self.session.prompts.update(self.prompts.collect(frame))
         return frame
 
@@ -135,6 +137,13 @@ class Workspace:
                 raise
         return changed
 
+    def is_relabelled(self, frame: PlaneFrame) -> bool:
+        """Whether prompts in the layers belong to other objects, or mean the opposite, now."""
+        found, known = self.prompts.collect(frame), self.session.prompts
+        return found.keys() != known.keys() or any(
+            _polarity(found[key]) != _polarity(known[key]) for key in found
+        )
+
     def remove_prompts(self, keys: Iterable[PromptKey], frame: PlaneFrame) -> None:
         """Take prompts away, from the session and from the layers."""
         for key in keys:
@@ -148,16 +157,21 @@ class Workspace:
         frame: PlaneFrame,
         *,
         keep_erased: bool = False,
+        standing: Mapping[PromptKey, Window | None] | None = None,
     ) -> None:
-        """Write masks of one plane into the labels, as a part of one step."""
+        """Write masks of one plane into the labels, as a part of one step.
+
+        ``standing`` names masks in the labels that nobody kept here, and that give way.
+        """
         target = self.ensure_labels()
         for key, mask in masks.items():
             earlier = change.kept.get(key, self.session.kept.get(key))
+            found = None if standing is None else standing.get(key)
             edits = target.write(
                 key[0],
                 frame,
                 None if mask is None else mask.window,
-                None if earlier is None else earlier.window,
+                found if earlier is None else earlier.window,
                 policy=self.policy,
                 keep_erased=keep_erased,
             )
@@ -254,3 +268,7 @@ class Workspace:
         active = layers.selection.active
         layers.insert(layers.index(self.image) + 1, layer)
         layers.selection.active = active
+
+
+def _polarity(prompt: Prompt) -> tuple[bool, ...]:
+    return (*prompt.polarity, *(stroke.positive for stroke in prompt.scribbles))

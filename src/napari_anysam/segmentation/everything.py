@@ -9,15 +9,52 @@ import numpy as np
 from napari_anysam.errors import CapabilityError
 from napari_anysam.networks import out_of_memory
 from napari_anysam.networks.protocol import ProposingModel
+from napari_anysam.segmentation.everything_by_points import Found, everything_by_points
+from napari_anysam.segmentation.mask_options import MaskOptions, shape_mask
+from napari_anysam.segmentation.regions import Region
+from napari_anysam.segmentation.session import KeptMask
+from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from napari_anysam.networks.protocol import Masks, PromptableModel
+    from napari_anysam.segmentation.interactive import PlanePredictor
 
-__all__ = ["check_proposes", "segment_everything"]
+__all__ = ["check_proposes", "objects_of_plane", "segment_everything"]
+
+
+def objects_of_plane(
+    predictor: PlanePredictor,
+    read_plane: Callable[[], NDArray[np.uint8]],
+    plane_key: Hashable,
+    plane_shape: tuple[int, int],
+    options: MaskOptions,
+    cancelled: Callable[[], bool] | None = None,
+) -> Iterator[Found]:
+    """Look for every object of a plane in the way that suits the model.
+
+    A model that proposes objects is asked once; others are asked at a grid of points. The
+    parameters are those of ``everything_by_points``.
+    """
+    model = predictor.model
+    if not isinstance(model, ProposingModel):
+        yield from everything_by_points(
+            predictor, read_plane, plane_key, plane_shape, masks=options, cancelled=cancelled
+        )
+        return
+    embedding = predictor.embedding(read_plane, plane_key, Region.whole(plane_shape), cancelled)
+    objects = []
+    for masks in model.everything(embedding):
+        logits = out_of_memory.upscale(model, masks.logits, plane_shape)[:, 0]
+        for one, score in zip(logits.float().cpu().numpy(), masks.scores[:, 0], strict=True):
+            window = tight_window(shape_mask(one, options))
+            if window is not None:
+                objects.append(KeptMask(window, float(score), model.name))
+    # Small objects lie on large ones, and what is written first stays.
+    yield Found(1, 1, tuple(sorted(objects, key=lambda one: one.window.area)))
 
 
 def segment_everything(

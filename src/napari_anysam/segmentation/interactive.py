@@ -156,6 +156,16 @@ class PlanePredictor:
             for prompt, found in zip(given, answers, strict=True)
         ]
 
+    def embedding(
+        self,
+        read_plane: Callable[[], NDArray[np.uint8]],
+        plane_key: Hashable,
+        region: Region,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Embedding:
+        """Return a region of a plane, encoded; the parameters are those of ``predict``."""
+        return self._embedding(_Plane(read_plane, plane_key), region, cancelled)
+
     def _embedding(
         self, plane: _Plane, region: Region, cancelled: Callable[[], bool] | None
     ) -> Embedding:

@@ -1,0 +1,130 @@
+"""A label of any Labels layer as a rough mask of the running object: one click on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+
+from napari_anysam._napari.coordinates import level0, spatial_shape
+from napari_anysam.errors import ImageError
+from napari_anysam.segmentation.windows import Window, tight_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_anysam._napari.coordinates import PlaneFrame
+
+__all__ = ["LabelPicker", "label_plane", "label_window", "labels_like", "pickable_layers"]
+
+
+def labels_like(viewer: Any, image: Any) -> list[Any]:
+    """Return the Labels layers with an image's pixels, but for our preview."""
+    return [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Labels)
+        and layer.metadata.get("anysam", {}).get("role") != "preview"
+        and spatial_shape(layer) == spatial_shape(image)
+    ]
+
+
+def label_plane(layer: Any, frame: PlaneFrame) -> NDArray[np.integer[Any]]:
+    """Read one plane of a Labels layer with an image's pixels, (H, W)."""
+    array = level0(layer)
+    index: list[int | slice] = [slice(None)] * array.ndim
+    for axis, position in zip(frame.order[:-2], frame.index, strict=True):
+        index[axis] = position
+    plane = np.asarray(array[tuple(index)])
+    return plane if frame.order[-2] < frame.order[-1] else plane.T
+
+
+def label_window(layer: Any, value: int, frame: PlaneFrame) -> Window | None:
+    """Return one label of a plane in its bounding box; None if it is not there."""
+    return tight_window(label_plane(layer, frame) == value)
+
+
+def pickable_layers(viewer: Any, image: Any, ours: Any) -> list[Any]:
+    """Return the layers whose labels can become prompts on an image, the likeliest first.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    image : napari Image
+    ours : napari Labels or None
+        Comes last: the user knows its labels already.
+
+    Raises
+    ------
+    ImageError
+        If there is none.
+    """
+    layers = labels_like(viewer, image)[::-1]
+    if not layers:
+        raise ImageError(
+            f"No Labels layer has the pixels of {image.name!r}; open one of the same shape, or "
+            "paint one."
+        )
+    return sorted(layers, key=lambda layer: layer == ours)
+
+
+class LabelPicker:
+    """Waits for a click on a label, in napari's pick mode.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._layers: list[Any] = []
+        self._on_pick: Callable[[Any, int], None] | None = None
+
+    def start(self, layers: list[Any], on_pick: Callable[[Any, int], None]) -> None:
+        """Let a click pick a label of any of these layers; the first is made the active one.
+
+        Parameters
+        ----------
+        layers : list of napari Labels
+        on_pick : callable
+            Called with the layer and the label that was clicked.
+        """
+        self.stop()
+        selection = self._viewer.layers.selection
+        if selection.active not in layers:
+            selection.active = layers[0]
+        for layer in layers:
+            layer.mode = "pick"
+            layer.mouse_drag_callbacks.insert(0, self._press)
+        self._layers, self._on_pick = layers, on_pick
+
+    def stop(self) -> None:
+        """Leave the layers to napari again."""
+        layers, self._layers = self._layers, []
+        for layer in layers:
+            layer.mouse_drag_callbacks.remove(self._press)
+            if str(layer.mode) == "pick":
+                layer.mode = "pan_zoom"
+
+    @property
+    def waits(self) -> bool:
+        """Whether a click would pick a label now."""
+        active = self._viewer.layers.selection.active
+        return active in self._layers and str(active.mode) == "pick"
+
+    def _press(self, layer: Any, event: Any) -> None:
+        if event.type != "mouse_press" or str(layer.mode) != "pick":
+            return
+        value = layer.get_value(
+            event.position,
+            view_direction=event.view_direction,
+            dims_displayed=event.dims_displayed,
+            world=True,
+        )
+        value = value[1] if isinstance(value, tuple) else value  # (level, label) of a pyramid
+        if value and self._on_pick is not None:
+            self._on_pick(layer, int(value))

@@ -1,0 +1,127 @@
+"""The part of the dock for many objects at once: clicks, a Labels layer, everything in a plane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_anysam._napari.keys import in_words
+from napari_anysam._napari.layer_combo import LayerCombo
+from napari_anysam._napari.status import Stage, why_not
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_anysam._napari.status import Status
+    from napari_anysam.segmentation.label_prompts import LabelKind
+
+__all__ = ["ManySection"]
+
+_KINDS: tuple[tuple[str, LabelKind], ...] = (
+    ("as boxes", "box"),
+    ("as masks", "mask"),
+    ("as points", "points"),
+)
+
+
+class ManySection(QWidget):  # type: ignore[misc]  # Qt has no types here
+    """What makes many objects, and how far it is.
+
+    Attributes
+    ----------
+    refine : signal (Labels layer, str)
+        The layer whose objects become prompts, and of which kind.
+    everything, cancel : signal ()
+    """
+
+    refine = Signal(object, str)
+    everything = Signal()
+    cancel = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._layer: Any = None
+        self.each_click = QCheckBox("Each click an object")
+        self.each_click.setToolTip("Every click is an object of its own, written at once.")
+        self.each_box = QCheckBox("Each box an object")
+        self.each_box.setChecked(True)
+        self.each_box.setToolTip("A second box begins another object, or else moves the first.")
+        self.labels = LayerCombo("choose labels", "Objects to refine, such as those of Cellpose")
+        self.kind = QComboBox()
+        for title, _ in _KINDS:
+            self.kind.addItem(title)
+        self.kind.setToolTip("What of each object the model is told.")
+        self.refine_button = QPushButton("Refine all")
+        self.everything_button = QPushButton("Everything")
+        self.cancel_button = QPushButton("Cancel")
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setMaximumHeight(8)
+        policy = self.progress.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.progress.setSizePolicy(policy)
+        self._lay_out()
+        self.labels.chosen.connect(self._on_layer)
+        self.refine_button.clicked.connect(self._on_refine)
+        self.everything_button.clicked.connect(self.everything)
+        self.cancel_button.clicked.connect(self.cancel)
+
+    def show_status(self, status: Status, layers: Sequence[Any]) -> None:
+        """Show which layers there are, what can be done, and how far a run is."""
+        if self._layer not in layers:
+            self._layer = layers[-1] if len(layers) == 1 else None
+        self.labels.offer(layers, self._layer)
+        reason = why_not("many", status)
+        unchosen = "" if self._layer is not None else "Choose a Labels layer first."
+        self.refine_button.setEnabled(not (reason or unchosen))
+        self.refine_button.setToolTip(
+            reason or unchosen or "Ask the model about every object of this layer; ids are kept."
+        )
+        self.everything_button.setEnabled(not reason)
+        self.everything_button.setToolTip(
+            reason or "Find every object in this plane; delete the ones you do not want."
+        )
+        running = status.stage is Stage.IN_BULK
+        self.cancel_button.setEnabled(running)
+        self.cancel_button.setToolTip(
+            f"Stop; what is done stays ({in_words('cancel')})." if running else "Nothing runs."
+        )
+        self.progress.setVisible(running)
+        if running:
+            self.progress.setRange(0, status.total)
+            self.progress.setValue(status.done)
+
+    def _on_layer(self, layer: Any) -> None:
+        self._layer = layer
+        self.refine_button.setEnabled(layer is not None)
+
+    def _on_refine(self) -> None:
+        if self._layer is not None:
+            self.refine.emit(self._layer, _KINDS[self.kind.currentIndex()][1])
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("Labels", self.labels)
+        form.addRow("Refine", self.kind)
+        buttons = QHBoxLayout()
+        for button in (self.refine_button, self.everything_button, self.cancel_button):
+            buttons.addWidget(button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.each_click)
+        layout.addWidget(self.each_box)
+        layout.addLayout(form)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
