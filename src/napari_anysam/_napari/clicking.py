@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from napari_anysam._napari.appearance import record_look
 from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.running_mask import Request, RunningMask
@@ -192,6 +193,9 @@ class Clicking:
         request = answer.request
         if request.work.image in self._viewer.layers:
             self._keep(request.work, request.key, request.frame, answer.kept)
+            target = request.work.target
+            if target is not None and request.look is not None:
+                record_look(target.layer, request.look)
 
     def _keep(
         self, work: Workspace, key: PromptKey, frame: PlaneFrame, mask: KeptMask | None

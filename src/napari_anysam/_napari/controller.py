@@ -16,6 +16,7 @@ from psygnal import Signal
 from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.describe import describe
+from napari_anysam._napari.image_control import ImageControl
 from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
 from napari_anysam._napari.propagation import Propagation, StackAxis
@@ -55,6 +56,8 @@ class SegmentController:
     ----------
     changed : psygnal signal ()
         The status or the chosen layers are different now.
+    looks : ImageControl
+        How the image is seen.
     """
 
     changed = Signal()
@@ -67,6 +70,7 @@ class SegmentController:
         self._active = active
         self._inference = InferenceThread(deliver)
         self._clicking = Clicking(viewer, self._inference, self._tell)
+        self.looks = ImageControl(viewer, self._inference, self._clicking, self._tell)
         self._workspaces: dict[Any, Workspace] = {}
         self._propagation: Propagation | None = None
         self._last_run: Propagation | None = None
@@ -246,6 +250,7 @@ class SegmentController:
             self._propagation.abandon()
         for connections in (self._of_viewer, self._of_image, self._of_prompts):
             connections.disconnect()
+        self.looks.leave()
         self._inference.stop(_PATIENCE_AT_CLOSE)
         self._clicking.running.drop()
         self._clicking.running.preview.remove()
@@ -272,6 +277,7 @@ class SegmentController:
         self._of_image.connect(image.events.data, self._on_pixels)
         for name in _TRANSFORM:
             self._of_image.connect(getattr(image.events, name), self._on_transform)
+        self.looks.enter(work)
         self._look()
         self._draw("points", "add")
         self._clicking.use_object(work.object_id)
@@ -280,6 +286,7 @@ class SegmentController:
         self._clicking.running.drop()
         if self._propagation is not None:
             self._propagation.cancel()
+        self.looks.leave()
         self._of_image.disconnect()
         self._of_prompts.disconnect()
         self._clicking.work = self._last_run = None

@@ -1,0 +1,58 @@
+"""The Image part of the dock, in a real window."""
+
+from __future__ import annotations
+
+import numpy as np
+from gui_scenes import drifting_disc
+from qtpy.QtTest import QTest
+
+from napari_anysam._napari.status import Stage
+
+
+def test_changes_of_contrast_are_encoded_once_when_they_have_settled(desk):
+    image = desk.add(drifting_disc()[2], name="cells")
+    desk.click(image, (40, 38))
+    desk.wait_for(Stage.PREVIEW)
+    asked = []
+    desk.widget.look.settled.connect(lambda: asked.append(1))
+    for gamma in (0.9, 0.8, 0.7):
+        image.gamma = gamma
+        QTest.qWait(20)
+    assert desk.status.stage is Stage.PREVIEW
+    desk.wait(lambda: asked)
+    desk.wait_for(Stage.PREVIEW)
+    QTest.qWait(400)
+    assert len(asked) == 1
+    assert "gamma 0.7" in desk.widget.look.words.text()
+
+
+def test_windows_and_channels_are_chosen_in_the_dock(desk):
+    image = desk.add(drifting_disc()[2], name="cells", blending="additive", colormap="red")
+    other = desk.viewer.add_image(image.data, blending="additive", colormap="green")
+    section = desk.widget.look
+    desk.wait(lambda: "2 channels" in section.words.text())
+    section.blend_box.click()
+    desk.wait(lambda: "gamma" in section.words.text())
+    index = next(i for i in range(20) if "CT liver" in section.window_combo.itemText(i))
+    section.window_combo.setCurrentIndex(index)
+    section.window_combo.activated.emit(index)
+    assert tuple(image.contrast_limits) == (-45, 105)
+    assert tuple(other.contrast_limits) != (-45, 105)
+    assert section.window_combo.currentIndex() == 0
+
+
+def test_the_voxel_grid_is_offered_for_what_lies_askew(desk):
+    desk.add(drifting_disc(), name="plain")
+    box = desk.widget.look.voxel_box
+    assert not box.isEnabled()
+    assert "already" in box.toolTip()
+    desk.viewer.layers.clear()
+    tilted = desk.viewer.add_image(drifting_disc(), rotate=(0, 20, 0), name="tilted")
+    desk.wait(lambda: desk.status.stage is Stage.NO_PLANE)
+    assert "Voxel-grid view" in desk.widget.hint.text()
+    before = np.array(tilted.rotate)
+    box.click()
+    desk.wait(lambda: desk.status.stage is Stage.READY)
+    assert np.allclose(tilted.rotate, np.eye(3))
+    desk.widget.close_quietly()
+    assert np.allclose(tilted.rotate, before)
