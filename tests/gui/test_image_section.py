@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from gui_scenes import drifting_disc
 from qtpy.QtTest import QTest
 
+from napari_anysam._napari.appearance import Appearance
+from napari_anysam._napari.coordinates import current_frame
+from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.status import Stage
 
 
@@ -56,3 +60,47 @@ def test_the_voxel_grid_is_offered_for_what_lies_askew(desk):
     assert np.allclose(tilted.rotate, np.eye(3))
     desk.widget.close_quietly()
     assert np.allclose(tilted.rotate, before)
+
+
+LAYERS = [
+    ("red", "additive", 1.0),
+    ("green", "additive", 0.5),
+    ("viridis", "translucent", 0.4),
+    ("bop blue", "additive", 0.8),
+]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        LAYERS,
+        [("gray", "opaque", 0.6), ("magenta", "translucent_no_depth", 0.7)],
+        [("Reds", "minimum", 0.5), ("Blues", "minimum", 1.0)],
+        [("gray", "translucent", 1.0), ("yellow", "multiplicative", 0.5)],
+    ],
+    ids=["additive", "opaque", "minimum", "multiplicative"],
+)
+def test_channels_are_blended_as_the_canvas_shows_them(desk, layers):
+    canvas, seen = [], []
+    levels = np.random.default_rng(0).uniform(0, 1, (3, len(layers)))
+    for values in levels:
+        desk.viewer.layers.clear()
+        for value, (colormap, blending, opacity) in zip(values, layers, strict=True):
+            desk.viewer.add_image(
+                np.full((8, 8), value),
+                contrast_limits=(0, 1),
+                gamma=0.8,
+                colormap=colormap,
+                blending=blending,
+                opacity=opacity,
+            )
+        desk.viewer.reset_view()
+        desk.settle()
+        image = desk.viewer.layers[0]
+        screen = desk.viewer.screenshot(canvas_only=True, flash=False)
+        canvas.append(screen[screen.shape[0] // 2, screen.shape[1] // 2, :3])
+        look = Appearance(desk.viewer, image).look()
+        assert len(look.layers) == len(layers)
+        frame = current_frame(desk.viewer.dims, image)
+        seen.append(plane_source(look, frame, 0).read()[4, 4])
+    np.testing.assert_allclose(seen, canvas, atol=4)

@@ -86,7 +86,7 @@ class Appearance:
         self._blended = True
         self._follows: tuple[Follow, ...] = ()
         self._follow_axis: int | None = None
-        self._followed: tuple[Any, ...] = ()
+        self._followed: tuple[object, ...] = ()
         self._tokens: WeakKeyDictionary[Any, object] = WeakKeyDictionary()
         self._of_viewer, self._of_layers = Connections(), Connections()
         self._last: Look | None = None
@@ -102,7 +102,9 @@ class Appearance:
         self._compare()
 
     def follow(self, axis: int | None, follows: tuple[Follow, ...] = ()) -> None:
-        """Let the contrast follow brightness along a data axis, as the layers are now; or fix it.
+        """Let the contrast follow brightness along a data axis, or fix it.
+
+        It ends when another layer becomes a channel or pixels change.
 
         Parameters
         ----------
@@ -110,7 +112,8 @@ class Appearance:
         follows : tuple of Follow
             One per channel.
         """
-        self._follow_axis, self._follows, self._followed = axis, follows, self._layers()
+        self._follow_axis, self._follows = axis, follows
+        self._followed = self._tokens_of(self._layers())
         self._compare()
 
     def alone(self) -> Look:
@@ -122,9 +125,9 @@ class Appearance:
         layers = self._layers()
         conditioning = conditioning_of(layers[0]) if len(layers) == 1 else _blended(layers)
         axis = None
-        if self._follows and layers == self._followed:
+        tokens = self._tokens_of(layers)
+        if self._follows and tokens == self._followed:
             conditioning, axis = replace(conditioning, follows=self._follows), self._follow_axis
-        tokens = tuple(self._tokens.setdefault(layer, object()) for layer in layers)
         return Look(layers, conditioning, axis, tokens)
 
     def watch(self) -> None:
@@ -158,6 +161,10 @@ class Appearance:
         below = drawn[: where + 1]
         hiding = [number for number, layer in enumerate(below) if _hides(layer)]
         return (*below[hiding[-1] if hiding else 0 :], *above)
+
+    def _tokens_of(self, layers: tuple[Any, ...]) -> tuple[object, ...]:
+        """Return what stands for the layers' pixels, without keeping the layers."""
+        return tuple(self._tokens.setdefault(layer, object()) for layer in layers)
 
     def _on_layers(self, _event: Any = None) -> None:
         self._of_layers.disconnect()
