@@ -35,6 +35,8 @@ def test_windows_and_channels_are_chosen_in_the_dock(desk):
     other = desk.viewer.add_image(image.data, blending="additive", colormap="green")
     section = desk.widget.look
     desk.wait(lambda: "2 channels" in section.words.text())
+    assert section.words.toolTip().startswith("cells: ")
+    assert section.words.toolTip().endswith("gamma 1, additive, opacity 1")
     section.blend_box.click()
     desk.wait(lambda: "gamma" in section.words.text())
     index = next(i for i in range(20) if "CT liver" in section.window_combo.itemText(i))

@@ -38,6 +38,8 @@ class ImageView:
     ----------
     words : str
         What is encoded.
+    details : str
+        A line per channel, where there are several.
     blended : bool
         Whether other layers may be channels of the picture.
     coloured : bool
@@ -53,6 +55,7 @@ class ImageView:
     """
 
     words: str = ""
+    details: str = ""
     blended: bool = True
     coloured: bool = False
     follow_axis: int | None = None
@@ -101,7 +104,8 @@ class ImageControl:
             return ImageView()
         look = work.appearance.look()
         return ImageView(
-            words=look_in_words(look),
+            words=look_in_words(look, work.image),
+            details=_details(look),
             blended=work.appearance.blended,
             coloured=work.image.rgb,
             follow_axis=look.follow_axis,
@@ -220,16 +224,29 @@ class ImageControl:
         self._tell()
 
 
-def look_in_words(look: Look) -> str:
-    """Say in a few words what is encoded."""
-    conditioning = look.conditioning
+def look_in_words(look: Look, image: Any) -> str:
+    """Say in a few words what is encoded when this image is the chosen one."""
+    words = _channel_in_words(look, 0)
     if len(look.layers) > 1:
         words = f"{len(look.layers)} channels, blended"
     elif look.layers[0].rgb:
         words = "its colours"
-    else:
-        low, high = conditioning.windows[0]
-        words = f"{low:g} to {high:g}, gamma {conditioning.gamma:g}"
     if look.follow_axis is not None:
-        words += f", brightness followed along {look.layers[0].axis_labels[look.follow_axis]}"
+        words += f", brightness followed along {image.axis_labels[look.follow_axis]}"
     return f"Seen as shown: {words}"
+
+
+def _details(look: Look) -> str:
+    """Return a line per channel, from the bottom up; none for a single one."""
+    if len(look.layers) == 1:
+        return ""
+    return "\n".join(
+        f"{layer.name}: {_channel_in_words(look, number)}, {layer.blending}, opacity "
+        f"{layer.opacity:g}"
+        for number, layer in enumerate(look.layers)
+    )
+
+
+def _channel_in_words(look: Look, number: int) -> str:
+    low, high = look.conditioning.windows[number]
+    return f"{low:g} to {high:g}, gamma {look.layers[number].gamma:g}"

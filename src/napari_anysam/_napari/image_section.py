@@ -75,6 +75,9 @@ class ImageSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     def show_view(self, view: ImageView, axes: Sequence[StackAxis]) -> None:
         """Show how the image is seen, and what can be changed."""
         self.words.setText("Measuring ..." if view.measuring else view.words)
+        self.words.setToolTip(
+            view.details or "What the model sees: the image with its contrast, as napari shows it."
+        )
         self.window_combo.setEnabled(bool(view.words) and not view.coloured)
         self.window_combo.setToolTip(
             "Colours have no contrast window."
