@@ -95,8 +95,16 @@ def test_a_plane_is_not_shown_without_its_place():
 
 
 @pytest.mark.parametrize(
-    "table", [((), ()), ((0, 1), (1.0,)), ((1, 0), (1.0, 1.0)), ((0,), (0.0,)), ((0,), (np.nan,))]
+    "table",
+    [
+        ((), (), 0),
+        ((0, 1), (1.0,), 0),
+        ((1, 0), (1.0, 1.0), 0),
+        ((0,), (0.0,), 0),
+        ((0,), (np.nan,), 0),
+        ((0,), (1.0,), np.nan),
+    ],
 )
 def test_a_table_that_makes_no_sense_is_refused(table):
     with pytest.raises(ImageError):
-        Follow(*table, 0.0)
+        Follow(*table)

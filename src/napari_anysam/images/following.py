@@ -42,7 +42,8 @@ class Follow:
     Raises
     ------
     ImageError
-        If the table is empty, of unequal lengths, out of order, or a factor is not positive.
+        If the table is empty, of unequal lengths or out of order, a factor is not positive, or the
+        floor is not finite.
     """
 
     positions: tuple[int, ...]
@@ -59,6 +60,8 @@ class Follow:
             raise ImageError("Brightness along a stack needs one factor for each ascending plane.")
         if not (np.isfinite(self.factors).all() and min(self.factors) > 0):
             raise ImageError(f"The factors {self.factors} are not all positive numbers.")
+        if not np.isfinite(self.floor):
+            raise ImageError(f"The floor {self.floor:g} is not finite; give a finite number.")
 
     def factor(self, index: int) -> float:
         """Return how bright a plane is."""
