@@ -148,7 +148,12 @@ def _add_propagate(commands: Any) -> None:
     )
     parser.add_argument("--start", type=int, help="first plane to answer (default: 0)")
     parser.add_argument("--stop", type=int, help="plane to stop before (default: all)")
-    parser.set_defaults(run=_propagate)
+    parser.add_argument(
+        "--follow-brightness",
+        action="store_true",
+        help="let the contrast follow series that bleach, smoothly; instead of --contrast",
+    )
+    parser.set_defaults(run=_propagate, usage_error=parser.error)
 
 
 def _add_prompts(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
@@ -266,6 +271,8 @@ def _propagate(options: argparse.Namespace) -> None:
     from napari_anysam.images.planes import Planes
     from napari_anysam.segmentation.prompt_files import read_prompts
 
+    if options.follow_brightness and options.contrast is not None:
+        options.usage_error("Give --contrast or --follow-brightness, not both.")
     check_output(options.output, ndim=3)
     _refuse_overwriting_input(options)
     image = read_image(options.image, options.level)
@@ -291,7 +298,7 @@ def _propagate(options: argparse.Namespace) -> None:
         start=options.start,
         stop=options.stop,
         region=options.region,
-        contrast=options.contrast or "auto",
+        contrast="follow" if options.follow_brightness else options.contrast or "auto",
         channel_axis=channel_axis,
     )
     found = _write_results(_progress(results, total, options), planes, plane_axis, dtype, options)

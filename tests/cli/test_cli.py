@@ -48,6 +48,10 @@ def test_help_and_version_bring_in_neither_torch_nor_numpy():
         ["segment", "a.tif", "--prompts", "p.json", "--as", "mask", "-o", "o.tif"],
         ["segment", "a.tif", "--from-labels", "l.tif", "--as", "outline", "-o", "o.tif"],
         ["propagate", "a.tif", "--prompts", "p.json", "-o", "o.tif", "--direction", "up"],
+        [
+            *("propagate", "a.tif", "--prompts", "p.json", "-o", "o.tif"),
+            *("--follow-brightness", "--contrast", "0", "9"),
+        ],
     ],
 )
 def test_wrong_usage_exits_with_2(anysam, arguments):

@@ -161,6 +161,18 @@ def test_propagate_takes_a_range_and_a_direction(anysam, tmp_path, stack, prompt
     ]
 
 
+def test_propagate_follows_the_brightness_of_a_series_that_bleaches(anysam, tmp_path, prompts):
+    stack, truth = discs()
+    bleached = stack * (0.5 ** np.arange(len(stack)))[:, None, None]
+    tifffile.imwrite(tmp_path / "a.tif", bleached.astype(np.float32))
+    given = ("--prompts", prompts({"plane": 0, "box": [22, 28, 67, 73]}), "--follow-brightness")
+    code, _, err = anysam(
+        "propagate", tmp_path / "a.tif", *given, "--model", MODEL, "-o", tmp_path / "o.tif"
+    )
+    assert code == 0, err
+    assert iou(contents(tmp_path / "o.tif") == 1, truth) > 0.8
+
+
 def test_propagate_takes_colour_and_contrast(anysam, tmp_path, prompts):
     stack, truth = discs()
     zarr.create_array(tmp_path / "colour.zarr", data=np.stack([stack] * 3, axis=-1))

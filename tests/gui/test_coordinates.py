@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Image, Points
 
+from napari_anysam._napari.appearance import Look, conditioning_of
 from napari_anysam._napari.coordinates import (
     PlaneFrame,
     box_from_corners,
@@ -18,7 +19,7 @@ from napari_anysam._napari.coordinates import (
     layer_map,
     show_plane,
 )
-from napari_anysam._napari.pixels import AxisView, conditioning_of, plane_source, stack_of
+from napari_anysam._napari.pixels import AxisView, plane_source, stack_of
 from napari_anysam._napari.prompt_layers import PromptLayers, copy_transform, same_prompt
 from napari_anysam.errors import ImageError
 from napari_anysam.segmentation.prompts import Prompt
@@ -44,6 +45,10 @@ def viewer_of(image):
     viewer = ViewerModel()
     viewer.add_layer(image)
     return viewer
+
+
+def look_of(image):
+    return Look((image,), conditioning_of(image))
 
 
 def stand_at(viewer, image, index):
@@ -157,8 +162,8 @@ def test_planes_and_stacks_are_read_as_they_are_shown(order, index):
     )
     image = Image(data, contrast_limits=(0, 360))
     shown = data.transpose(order)[frame.index]
-    assert np.array_equal(plane_source(image, frame, 0).planes.read(0), shown)
-    planes = stack_of(image, frame, order[1])
+    assert np.array_equal(plane_source(look_of(image), frame, 0).planes.read(0), shown)
+    planes = stack_of(look_of(image), frame, order[1])
     assert np.array_equal(planes.read(frame.index[1]), shown)
     assert planes.count == SHAPE[order[1]]
 
@@ -167,21 +172,21 @@ def test_rgba_is_read_as_rgb_and_shown_as_it_is():
     data = np.random.default_rng(0).integers(0, 255, (3, 5, 6, 4), dtype=np.uint8)
     image = Image(data, rgb=True)
     frame = PlaneFrame((0, 1, 2), (2,), (3, 5, 6))
-    assert np.array_equal(plane_source(image, frame, 0).read(), data[2, ..., :3])
+    assert np.array_equal(plane_source(look_of(image), frame, 0).read(), data[2, ..., :3])
     floats = Image(data[0, ..., :3] / 255.0, rgb=True)
     flat = PlaneFrame((0, 1), (), (5, 6))
-    assert np.array_equal(plane_source(floats, flat, 0).read(), data[0, ..., :3])
+    assert np.array_equal(plane_source(look_of(floats), flat, 0).read(), data[0, ..., :3])
 
 
 def test_the_contrast_that_is_seen_is_part_of_the_key():
     image = Image(np.zeros((8, 8)), contrast_limits=(0, 10))
     frame = PlaneFrame((0, 1), (), (8, 8))
-    before = plane_source(image, frame, "pixels").key
+    before = plane_source(look_of(image), frame, "pixels").key
     image.gamma = 0.5
     image.contrast_limits = (0, 5)
     assert conditioning_of(image).windows == ((0.0, 5.0),)
-    assert plane_source(image, frame, "pixels").key != before
-    assert plane_source(image, frame, "other pixels").key != before
+    assert plane_source(look_of(image), frame, "pixels").key != before
+    assert plane_source(look_of(image), frame, "other pixels").key != before
 
 
 def test_a_view_reads_only_what_is_asked_for():

@@ -92,7 +92,7 @@ def answer_prompts(
     cancelled: Cancelled,
 ) -> list[Answered]:
     """Answer prompts on one plane together; called in the inference thread."""
-    source = plane_source(work.image, frame, work.identity)
+    source = plane_source(work.appearance.look(), frame, work.identity)
     predictions = predictor.predict_many(
         source.read,
         source.key,
@@ -193,7 +193,7 @@ def everything_in(
     cancelled: Cancelled,
 ) -> Iterator[Progress]:
     """Look for every object of a plane; they come in the last turn, numbered from 1."""
-    source = plane_source(work.image, frame, work.identity)
+    source = plane_source(work.appearance.look(), frame, work.identity)
     last = None
     for last in objects_of_plane(
         predictor, cache(source.read), source.key, frame.plane_shape, options, cancelled

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from napari_anysam._napari.appearance import record_look
 from napari_anysam._napari.bulk import ClickQueue
 from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.drawn_prompts import same_prompt
@@ -287,6 +288,9 @@ class Clicking:
     def _keep_answer(self, answer: Answer) -> None:
         request = answer.request
         self._keep(request.work, request.key, request.frame, answer.kept)
+        target = request.work.target
+        if target is not None and request.look is not None:
+            record_look(target.layer, request.look)
 
     def _keep(
         self, work: Workspace, key: PromptKey, frame: PlaneFrame, mask: KeptMask | None

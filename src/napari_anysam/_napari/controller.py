@@ -20,6 +20,7 @@ from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.describe import describe
 from napari_anysam._napari.from_label import LabelPicker, labels_like, pickable_layers
+from napari_anysam._napari.image_control import ImageControl
 from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
 from napari_anysam._napari.object_looks import colours_of
@@ -69,6 +70,8 @@ class SegmentController:
     ----------
     changed : psygnal signal ()
         The status or the chosen layers are different now.
+    looks : ImageControl
+        How the image is seen.
     """
 
     changed = Signal()
@@ -83,6 +86,7 @@ class SegmentController:
         self._clicking = Clicking(viewer, self._inference, self._tell, self._answer_many)
         self._picker = LabelPicker(viewer)
         self.objects = Objects(viewer, self._clicking)
+        self.looks = ImageControl(viewer, self._inference, self._clicking, self._tell)
         self._workspaces: dict[Any, Workspace] = {}
         self._propagation: Propagation | None = None
         self._last_run: Propagation | None = None
@@ -372,6 +376,7 @@ class SegmentController:
         for connections in (self._of_viewer, self._of_image, self._of_prompts):
             connections.disconnect()
         self._picker.stop()
+        self.looks.leave()
         self._inference.stop(_PATIENCE_AT_CLOSE)
         self._clicking.running.drop()
         self._clicking.running.preview.remove()
@@ -399,6 +404,7 @@ class SegmentController:
         self._of_image.connect(image.events.data, self._on_pixels)
         for name in _TRANSFORM:
             self._of_image.connect(getattr(image.events, name), self._on_transform)
+        self.looks.enter(work)
         self._look()
         self._use_first_tool()
         self._clicking.use_object(work.object_id)
@@ -415,6 +421,7 @@ class SegmentController:
             self._propagation.cancel()
         if self._bulk is not None:
             self._bulk.cancel()
+        self.looks.leave()
         self._of_image.disconnect()
         self._of_prompts.disconnect()
         self._clicking.work = self._last_run = None

@@ -28,6 +28,7 @@ __all__ = [
     "box_from_corners",
     "corners_from_box",
     "current_frame",
+    "is_oblique",
     "layer_map",
     "level0",
     "show_plane",
@@ -173,7 +174,11 @@ def current_frame(dims: Any, layer: Any) -> PlaneFrame:
         )
     hidden = tuple(axis for axis in range(layer.ndim) if axis not in displayed)
     to_world = _to_world(layer)
-    _refuse_mixing(to_world, displayed, hidden, layer.name)
+    if _mixes(to_world, displayed, hidden):
+        raise ImageError(
+            f"{layer.name!r} is rotated or sheared across the sliders, so the view is no plane of "
+            "it; turn on 'Voxel-grid view' in the Image part of the dock."
+        )
     units = None if dims.units is None else dims.units[missing:]
     point = np.asarray(dims.point[missing:], dtype=float) * _unit_factors(units, layer.units)
     position = np.round(to_world.inverse()(point)).astype(int)
@@ -187,6 +192,15 @@ def current_frame(dims: Any, layer: Any) -> PlaneFrame:
     if 0 in frame.shape:
         raise ImageError(f"{layer.name!r} has no pixels; choose another image.")
     return frame
+
+
+def is_oblique(dims: Any, layer: Any) -> bool:
+    """Tell whether the view cuts through a layer's pixels at an angle."""
+    displayed = tuple(axis - (dims.ndim - layer.ndim) for axis in dims.displayed)
+    if dims.ndisplay != 2 or min(displayed) < 0:
+        return False
+    hidden = tuple(axis for axis in range(layer.ndim) if axis not in displayed)
+    return _mixes(_to_world(layer), displayed, hidden)
 
 
 def show_plane(dims: Any, layer: Any, frame: PlaneFrame) -> None:
@@ -249,16 +263,13 @@ def _unit_factor(source: Any, target: Any) -> float:
     return float((1.0 * source).to(target).magnitude)
 
 
-def _refuse_mixing(
-    to_world: AffineMap, displayed: tuple[int, ...], hidden: tuple[int, ...], name: str
-) -> None:
+def _mixes(to_world: AffineMap, displayed: tuple[int, ...], hidden: tuple[int, ...]) -> bool:
+    """Tell whether a transform carries displayed axes into hidden ones, or back."""
     matrix = np.abs(to_world.matrix)
+    # Axes may be in different units and sizes: each is measured by its own length.
+    matrix = matrix / np.maximum(np.linalg.norm(matrix, axis=0), np.finfo(float).tiny)
     mixed = max(
         matrix[np.ix_(displayed, hidden)].max(initial=0.0),
         matrix[np.ix_(hidden, displayed)].max(initial=0.0),
     )
-    if mixed > _MIXING_TOLERANCE * matrix.max():
-        raise ImageError(
-            f"{name!r} is rotated or sheared across the sliders, so the view is no plane of it; "
-            "reset its transform (right-click the layer)."
-        )
+    return bool(mixed > _MIXING_TOLERANCE)

@@ -61,6 +61,8 @@ def describe(
     stage = Stage.NO_PLANE if frame is None else _stage(running, active, propagation)
     if bulk is not None:
         stage, detail = Stage.IN_BULK, bulk.title
+    if stage is Stage.WORKING and running.request is not None and running.request.again:
+        detail = "The image looks different now, so it is encoded again ..."
     prompts = work.session.prompts_of(work.object_id)
     polarity = [positive for prompt in prompts for positive in prompt.polarity]
     answer = running.answer

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anysam._napari.coordinates import level0
-from napari_anysam.images.conditioning import Conditioning
 from napari_anysam.images.planes import Planes
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_anysam._napari.appearance import Look
     from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam.images.conditioning import Conditioning
 
-__all__ = ["AxisView", "PlaneSource", "conditioning_of", "plane_source", "stack_of"]
+__all__ = ["AxisView", "JoinedViews", "PlaneSource", "plane_source", "stack_of"]
 
 
 class AxisView:
@@ -63,6 +64,29 @@ class AxisView:
         return values.transpose(np.argsort(np.argsort(kept)))
 
 
+class JoinedViews:
+    """Views of equal shape as the channels of one array, on its first axis.
+
+    Parameters
+    ----------
+    views : sequence of AxisView
+        Types may differ; what is read has the type that holds them all.
+    """
+
+    def __init__(self, views: Sequence[AxisView]) -> None:
+        self._views = tuple(views)
+        self.shape = (len(self._views), *self._views[0].shape)
+        self.ndim = len(self.shape)
+        self.dtype = np.result_type(*(view.dtype for view in self._views))
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Read a part: a slice of the channels, then one integer or slice per axis of a view."""
+        channels, *rest = key
+        views = self._views[channels]
+        views = views if isinstance(views, tuple) else (views,)
+        return np.stack([view[tuple(rest)].astype(self.dtype, copy=False) for view in views])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PlaneSource:
     """One plane of a layer: where its pixels are and how they are conditioned.
@@ -80,45 +104,43 @@ class PlaneSource:
         return self.conditioning.apply(self.planes.read(0))
 
 
-def conditioning_of(layer: Any) -> Conditioning:
-    """Return the contrast limits and gamma that the user sees; RGB is taken as it is."""
-    if not layer.rgb:
-        low, high = (float(value) for value in layer.contrast_limits)
-        return Conditioning(((low, high),), float(layer.gamma))
-    dtype = np.dtype(level0(layer).dtype)
-    # As napari shows RGB: integers over their whole range, floats from 0 to 1.
-    high = float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
-    return Conditioning(((0.0, high),))
-
-
-def plane_source(layer: Any, frame: PlaneFrame, identity: Hashable) -> PlaneSource:
+def plane_source(look: Look, frame: PlaneFrame, identity: Hashable) -> PlaneSource:
     """Take one plane of an image layer as it is shown.
 
     Parameters
     ----------
-    layer : napari Image
-        Multiscale layers give their finest level.
+    look : Look
+        The layers and their conditioning; multiscale layers give their finest level.
     frame : PlaneFrame
         Which plane.
     identity : hashable
-        Changes when the layer's pixels change; part of the key of cached embeddings.
+        Changes when the chosen layer's pixels change; part of the key of cached embeddings.
     """
     fixed = dict(zip(frame.order[:-2], frame.index, strict=True))
-    view = AxisView(level0(layer), frame.order[-2:], fixed, channels=layer.rgb)
-    planes = Planes.single(view, channel_axis=2 if layer.rgb else None)
-    conditioning = conditioning_of(layer)
-    return PlaneSource(planes, conditioning, frame, (identity, frame, conditioning))
+    array, channel_axis = _array(look, frame.order[-2:], fixed)
+    conditioning = look.at(frame)
+    key = (identity, frame, conditioning, look.tokens)
+    return PlaneSource(Planes.single(array, channel_axis), conditioning, frame, key)
 
 
-def stack_of(layer: Any, frame: PlaneFrame, axis: int) -> Planes:
+def stack_of(look: Look, frame: PlaneFrame, axis: int) -> Planes:
     """Return the planes along one hidden data axis; other hidden axes stay where they stand."""
     fixed = {
         other: index
         for other, index in zip(frame.order[:-2], frame.index, strict=True)
         if other != axis
     }
-    view = AxisView(level0(layer), (axis, *frame.order[-2:]), fixed, channels=layer.rgb)
-    return Planes(view, axis=0, channel_axis=3 if layer.rgb else None)
+    array, channel_axis = _array(look, (axis, *frame.order[-2:]), fixed)
+    return Planes(array, 1 if channel_axis == 0 else 0, channel_axis)
+
+
+def _array(look: Look, axes: tuple[int, ...], fixed: dict[int, int]) -> tuple[Any, int | None]:
+    """Return the pixels of all layers, and the axis of their channels if they have any."""
+    rgb = look.layers[0].rgb
+    views = [AxisView(level0(layer), axes, fixed, channels=rgb) for layer in look.layers]
+    if len(views) > 1:
+        return JoinedViews(views), 0
+    return views[0], len(axes) if rgb else None
 
 
 def _is_slice(part: int | slice) -> bool:

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_anysam._napari.pixels import conditioning_of, stack_of
+from napari_anysam._napari.appearance import record_look
+from napari_anysam._napari.pixels import stack_of
 from napari_anysam._napari.workspace import LabelChange
 from napari_anysam.errors import CapabilityError, PromptError
 from napari_anysam.segmentation.prompts import Prompt
@@ -130,8 +131,9 @@ class Propagation:
         self._model = model
         self._on_change = on_change
         self._on_end = on_end
-        self._planes = stack_of(work.image, frame, where.axis)
-        self._conditioning = conditioning_of(work.image)
+        self._look = work.appearance.look()
+        self._planes = stack_of(self._look, frame, where.axis)
+        self._conditioning = self._look.along(where.axis, frame)
         self._prompts = self._stack_prompts()
         self.total = _planes_to_come(where, [prompt.plane or 0 for prompt in self._prompts])
         self._change = LabelChange()
@@ -161,7 +163,7 @@ class Propagation:
 
     def start(self, inference: InferenceThread) -> None:
         """Begin; returns at once."""
-        self.work.ensure_labels()
+        record_look(self.work.ensure_labels().layer, self._look)
         self._started = time.monotonic()
         self._ticket = inference.stream(self._track, self._write, self._finish)
 
@@ -225,7 +227,11 @@ class Propagation:
             self.work.record(self._change, "propagation")
             self.work.publish()
             self._refresh(now=True)
-        del self._model, self._planes  # an ended run is still looked at, and may be for long
+        del (
+            self._model,
+            self._planes,
+            self._look,
+        )  # an ended run is still looked at, and may be for long
         self._on_end(error)
 
     def _stack_prompts(self) -> list[Prompt]:

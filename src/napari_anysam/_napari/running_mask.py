@@ -20,6 +20,7 @@ from napari_anysam.segmentation.windows import tight_window
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_anysam._napari.appearance import Look
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.inference import InferenceThread, Ticket
     from napari_anysam._napari.workspace import Workspace
@@ -49,6 +50,10 @@ class Request:
         Whether the user just changed the prompt, rather than came back to it.
     committed : bool
         Whether the answer is wanted as a mask to keep, without a preview.
+    again : bool
+        Whether it was asked before, when the image looked different.
+    look : Look or None
+        How the image looks; taken when it is asked.
     """
 
     work: Workspace
@@ -57,6 +62,8 @@ class Request:
     prompt: Prompt
     fresh: bool
     committed: bool = False
+    again: bool = False
+    look: Look | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -160,7 +167,8 @@ class RunningMask:
             return
         self._cancel(same_plane_as=request)
         previous = self._refined_by(request)
-        source = plane_source(request.work.image, request.frame, request.work.identity)
+        look = request.look = request.work.appearance.look()
+        source = plane_source(look, request.frame, request.work.identity)
         options = self.options
         self.outline.show(
             request.work.image, request.frame, request.prompt.box, options.box_padding
@@ -183,6 +191,15 @@ class RunningMask:
         self._ticket = self._inference.ask(
             predict, self._receive, partial(self._fail, request), priority=Priority.CLICK
         )
+
+    def ask_again(self) -> bool:
+        """Ask once more for what is asked for or previewed; tell whether there was anything."""
+        last = self.request or (None if self.answer is None else self.answer.request)
+        if last is None:
+            return False
+        self.answer = None  # what was seen on the image as it was says nothing any more
+        self.ask(replace(last, again=True))
+        return True
 
     def commit(self) -> Request | None:
         """Have the answer under way kept without a preview; return its request, if there is one."""

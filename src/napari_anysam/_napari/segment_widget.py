@@ -19,6 +19,7 @@ from superqt import QCollapsible, QElidingLabel
 from napari_anysam._napari.active_model import active_model
 from napari_anysam._napari.controller import SegmentController
 from napari_anysam._napari.delivery import QtDelivery
+from napari_anysam._napari.image_section import ImageSection
 from napari_anysam._napari.keys import LayerKeys, in_words
 from napari_anysam._napari.layer_combo import LayerCombo
 from napari_anysam._napari.many_section import ManySection
@@ -80,6 +81,8 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._closed = True
         self._keys.release()
         self._delivery.close()
+        self.look.stop()
+        self.controller.looks.look_changed.disconnect(self.look.restless)
         self.controller.changed.disconnect(self._render_soon)
         self.controller.close()
 
@@ -145,6 +148,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.stack = StackSection()
         self.mask = MaskSection()
         self.many = ManySection()
+        self.look = ImageSection()
         self.score.setToolTip("How well the model thinks this mask fits; 1 is perfect.")
         self.prompts.setToolTip("What you have marked for this object.")
         self.object_id.setToolTip("The label that this object gets; choose one to go on with it.")
@@ -176,6 +180,9 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             fold.addWidget(section)
             layout.addWidget(fold)
         layout.addWidget(self.stack_fold)
+        self.look_fold = QCollapsible("Image")
+        self.look_fold.addWidget(self.look)
+        layout.addWidget(self.look_fold)
         layout.addStretch(1)
         for button in self.findChildren(QPushButton):
             # By click they would take the keys away from the image.
@@ -226,6 +233,12 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.many.cancel.connect(control.cancel)
         self.many.each_click.toggled.connect(control.let_each_click_be_new)
         self.many.each_box.toggled.connect(control.let_each_box_be_new)
+        self.look.window_chosen.connect(control.looks.use_window)
+        self.look.blend_chosen.connect(control.looks.blend)
+        self.look.follow_chosen.connect(control.looks.follow)
+        self.look.voxel_grid_chosen.connect(control.looks.voxel_grid)
+        self.look.settled.connect(control.looks.encode_again)
+        control.looks.look_changed.connect(self.look.restless)
         control.changed.connect(self._render_soon)
 
     def _open_manager(self) -> None:
@@ -264,6 +277,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.stack.show_axes(axes)
         self.stack.show_status(status)
         self.many.show_status(status, control.labels_to_refine())
+        self.look.show_view(control.looks.view, axes)
         if bool(axes) != self._had_axes:
             self._had_axes = bool(axes)
             (self.stack_fold.expand if axes else self.stack_fold.collapse)(animate=False)

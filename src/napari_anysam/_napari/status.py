@@ -50,8 +50,8 @@ class Status:
     ----------
     stage : Stage
     detail : str
-        Words for the stage: what is being loaded, what runs over many objects, or why there is no
-        plane to prompt on.
+        Words for the stage: what is being loaded, what runs over many objects, why there is no
+        plane to prompt on, or why the image is looked at again.
     object_id : int
         Object that the next prompt belongs to.
     positive, negative, boxes : int
@@ -112,7 +112,7 @@ def sentence(status: Status) -> str:
     fixed = {
         Stage.NO_IMAGE: "Open an image first: drop a file here, or File > Open Sample > AnySAM.",
         Stage.NO_MODEL: "No model is active. Choose one in the model manager.",
-        Stage.WORKING: "Looking at the image ...",
+        Stage.WORKING: status.detail or "Looking at the image ...",
         Stage.NOTHING_FOUND: "Nothing found there. Add a point, or draw a box around the object.",
     }
     if status.stage in fixed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_anysam._napari.appearance import Appearance
 from napari_anysam._napari.coordinates import current_frame, spatial_shape
 from napari_anysam._napari.label_target import LabelTarget, can_hold
 from napari_anysam._napari.object_looks import colours_of, features_of
@@ -57,6 +58,7 @@ class Workspace:
         self._viewer = viewer
         self.image = image
         self.prompts = PromptLayers(viewer, image)
+        self.appearance = Appearance(viewer, image)
         self.session = Session()
         self.target: LabelTarget | None = None
         self.object_id = 1
@@ -221,7 +223,8 @@ class Workspace:
 
     def copy_transform(self) -> None:
         """Give the layers made for the image its transform again."""
-        for layer in (self.prompts.points, self.prompts.shapes):
+        labels = find_layer(self._viewer, self.image, "labels")
+        for layer in (self.prompts.points, self.prompts.shapes, labels):
             if layer is not None:
                 copy_transform(self.image, layer)
 

@@ -29,7 +29,7 @@ def picture_reader(planes: Planes, contrast: Contrast) -> Callable[[int], NDArra
         If the image has more than three channels, or the contrast does not fit it.
     """
     conditioning = resolve_conditioning(planes, contrast)
-    return lambda index: conditioning.apply(planes.read(index))
+    return lambda index: conditioning.at(index).apply(planes.read(index))
 
 
 def save_png(path: Path, picture: NDArray[Any]) -> None:

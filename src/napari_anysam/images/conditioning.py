@@ -1,20 +1,23 @@
 """From pixels of any type to the 8-bit RGB that every network was trained on.
 
 One ``Conditioning`` holds for a whole stack: planes that were scaled each by its own range would
-flicker, and a tracker would follow the flicker.
+flicker, and a tracker would follow the flicker. For series that bleach a gain that is smooth along
+the stack can be a part of it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
 
 from napari_anysam.errors import ImageError
+from napari_anysam.images.blending import Paint, blend
+from napari_anysam.images.following import Follow, measure_follow, sample_planes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,11 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Conditioning", "Contrast", "Window", "resolve_conditioning"]
 
 Window = tuple[float, float]
-Contrast: TypeAlias = Literal["auto"] | Sequence[float] | Sequence[Window]
+Contrast: TypeAlias = Literal["auto", "follow"] | Sequence[float] | Sequence[Window]
 
 PERCENTILES = (0.5, 99.5)
-SAMPLED_PLANES = 16
-SAMPLED_PIXELS = 2**20
 _BLOCK_PIXELS = 2**15
 _MOST_CHANNELS = 3
 # Windows stay this far inside float64, so that their width is finite.
@@ -46,26 +47,64 @@ class Conditioning:
     windows : sequence of (low, high)
         Values shown black and full, in the image's own units; one for all channels or one per
         channel. Where low equals high, values above become full and all others black.
-    gamma : float
-        Exponent of the normalised value, as in napari: below 1 brightens.
+    gamma : float or sequence of float
+        Exponent of the normalised value, as in napari: below 1 brightens; one for all channels or
+        one per channel.
+    paints : sequence of Paint
+        How channels are drawn over each other, one per channel from the bottom up; any number of
+        channels. Without paints at most three channels become red, green and blue.
+    follows : sequence of Follow
+        How bright the planes of a stack are, one for all channels or one per channel; the windows
+        follow.
 
     Raises
     ------
     ImageError
-        If a window is not finite or upside down, or gamma is not positive.
+        If a window is not finite or upside down, gamma is not positive, or the numbers of windows,
+        gammas, paints and follows do not agree.
     """
 
     windows: tuple[Window, ...]
-    gamma: float = 1.0
+    gamma: float | tuple[float, ...] = 1.0
+    paints: tuple[Paint, ...] = ()
+    follows: tuple[Follow, ...] = ()
 
     def __post_init__(self) -> None:
         """Bring the fields to plain floats and check them."""
         object.__setattr__(self, "windows", tuple(_window(window) for window in self.windows))
-        object.__setattr__(self, "gamma", float(self.gamma))
+        object.__setattr__(self, "gamma", _plain_gamma(self.gamma))
+        object.__setattr__(self, "paints", tuple(self.paints))
+        object.__setattr__(self, "follows", tuple(self.follows))
         if not self.windows:
             raise ImageError("There is no contrast window; give (low, high) or 'auto'.")
-        if not (math.isfinite(self.gamma) and self.gamma > 0):
-            raise ImageError(f"gamma is {self.gamma:g}; give a positive number, 1 changes nothing.")
+        for gamma in self._gammas:
+            if not (math.isfinite(gamma) and gamma > 0):
+                raise ImageError(f"gamma is {gamma:g}; give a positive number, 1 changes nothing.")
+        counts = {len(self.windows), len(self._gammas), len(self.paints), len(self.follows)}
+        if len(counts - {0, 1}) > 1 or (self.paints and len(self.paints) < max(counts)):
+            raise ImageError("Give one window, gamma, paint and gain for each channel.")
+
+    @property
+    def channels(self) -> int:
+        """How many channels it is made for; 1 also stands for any number of them treated alike."""
+        return max(len(self.windows), len(self._gammas), len(self.paints), len(self.follows))
+
+    def at(self, index: int | None) -> Conditioning:
+        """Return the conditioning of one plane of a stack, in which nothing is followed any more.
+
+        Parameters
+        ----------
+        index : int or None
+            The plane along the axis that ``follows`` was measured on; None where there is none.
+        """
+        if not self.follows:
+            return self
+        if index is None:
+            return replace(self, follows=())
+        count = max(len(self.windows), len(self.follows))
+        pairs = zip(_each(self.windows, count), _each(self.follows, count), strict=True)
+        windows = tuple(follow.window(window, index) for window, follow in pairs)
+        return replace(self, windows=windows, follows=())
 
     def apply(self, plane: NDArray[Any]) -> NDArray[np.uint8]:
         """Condition one plane, or a region of one.
@@ -73,7 +112,7 @@ class Conditioning:
         Parameters
         ----------
         plane : array (H, W) or (H, W, C)
-            Bool, integers or floats, up to three channels.
+            Bool, integers or floats; up to three channels, with paints as many as there are.
 
         Returns
         -------
@@ -85,14 +124,19 @@ class Conditioning:
         Raises
         ------
         ImageError
-            If the plane has more than three channels, or another number than there are windows.
+            If the plane has more than three channels, or another number than there are windows; or
+            if its place in the stack matters: take ``at(index)`` first.
         """
+        if self.follows:
+            raise ImageError("The contrast follows the stack; take it at(index) of the plane.")
         plane = np.asarray(plane)
         if plane.ndim not in (2, 3):
             raise ImageError(
                 f"A plane has 2 dimensions or 3 with channels, not {plane.ndim}; slice it first."
             )
         channels = 1 if plane.ndim == 2 else plane.shape[2]
+        if self.paints:
+            return self._blended(plane.reshape(*plane.shape[:2], channels))
         check_channels(channels, self.windows)
         if channels == _MOST_CHANNELS and plane.dtype == np.uint8 and self._changes_nothing():
             return plane
@@ -108,23 +152,65 @@ class Conditioning:
 
     def to_dict(self) -> dict[str, Any]:
         """Describe it in plain values, for provenance; ``from_dict`` takes them back."""
-        return {"windows": [list(window) for window in self.windows], "gamma": self.gamma}
+        gamma = list(self.gamma) if isinstance(self.gamma, tuple) else self.gamma
+        values: dict[str, Any] = {
+            "windows": [list(window) for window in self.windows],
+            "gamma": gamma,
+        }
+        if self.paints:
+            values["paints"] = [paint.to_dict() for paint in self.paints]
+        if self.follows:
+            values["follows"] = [follow.to_dict() for follow in self.follows]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Make it from what ``to_dict`` gave."""
-        return cls(windows=tuple(values["windows"]), gamma=values["gamma"])
+        return cls(
+            windows=tuple(values["windows"]),
+            gamma=values["gamma"],
+            paints=tuple(Paint.from_dict(paint) for paint in values.get("paints", ())),
+            follows=tuple(Follow.from_dict(follow) for follow in values.get("follows", ())),
+        )
+
+    @property
+    def _gammas(self) -> tuple[float, ...]:
+        return self.gamma if isinstance(self.gamma, tuple) else (self.gamma,)
 
     def _changes_nothing(self) -> bool:
         return self.gamma == 1.0 and all(window == (0.0, 255.0) for window in self.windows)
 
+    def _blended(self, plane: NDArray[Any]) -> NDArray[np.uint8]:
+        if plane.shape[2] != len(self.paints):
+            raise ImageError(
+                f"The plane has {plane.shape[2]} channels, but the contrast is for "
+                f"{len(self.paints)}; give one paint per channel."
+            )
+        places, tables = [], []
+        for channel in range(plane.shape[2]):
+            values = plane[..., channel]
+            table = self._table(values.dtype, channel)
+            if table is None:
+                values, table = self._channel(values, channel), np.arange(256, dtype=np.uint8)
+            places.append(_bits(values))
+            tables.append(table)
+        return blend(places, tables, self.paints)
+
     def _channel(self, values: NDArray[Any], channel: int) -> NDArray[np.uint8]:
+        table = self._table(values.dtype, channel)
+        if table is not None:
+            return np.take(table, _bits(values), mode="clip")
+        return _scaled(values, *self._window_and_gamma(channel))
+
+    def _table(self, dtype: np.dtype[Any], channel: int) -> NDArray[np.uint8] | None:
+        """Return what every value of a small type becomes; None for larger types."""
+        if dtype.kind not in "bui" or dtype.itemsize > 2:
+            return None
+        return _table(dtype.newbyteorder("="), *self._window_and_gamma(channel))
+
+    def _window_and_gamma(self, channel: int) -> tuple[float, float, float]:
         low, high = self.windows[channel if len(self.windows) > 1 else 0]
-        if values.dtype.kind in "bui" and values.dtype.itemsize <= 2:
-            native = values.astype(values.dtype.newbyteorder("="), copy=False)
-            table = _table(native.dtype, low, high, self.gamma)
-            return np.take(table, native.view(f"u{native.dtype.itemsize}"), mode="clip")
-        return _scaled(values, low, high, self.gamma)
+        return low, high, self._gammas[channel if len(self._gammas) > 1 else 0]
 
 
 def resolve_conditioning(
@@ -136,9 +222,11 @@ def resolve_conditioning(
     ----------
     planes : Planes
         The image or stack.
-    contrast : "auto", (low, high), or one pair per channel
+    contrast : "auto", "follow", (low, high), or one pair per channel
         "auto" leaves coloured 8-bit RGB alone and takes the 0.5 and 99.5 percentiles of at most 16
         evenly spaced planes, channel by channel, for all else, also for grey saved as RGB.
+        "follow" does the same for the brightest plane and lets the windows follow the brightness of
+        the others along the stack, smoothly.
     gamma : float
         Exponent of the normalised value.
 
@@ -153,14 +241,16 @@ def resolve_conditioning(
         windows = _given_windows(contrast)
         check_channels(channels, windows)
         return Conditioning(windows, gamma)
-    if contrast != "auto":
-        raise ImageError(f"contrast is {contrast!r}; give 'auto', (low, high) or pairs.")
+    if contrast not in ("auto", "follow"):
+        raise ImageError(f"contrast is {contrast!r}; give 'auto', 'follow', (low, high) or pairs.")
     check_channels(channels)
+    if contrast == "follow" and planes.count > 1 and planes.dtype.kind != "b":
+        return _following(planes, gamma)
     if planes.is_rgb:
         return Conditioning(_rgb_windows(planes), gamma)
     if planes.dtype.kind == "b":
         return Conditioning(((0.0, 1.0),), gamma)
-    return Conditioning(_sampled_windows(planes, channels), gamma)
+    return Conditioning(_sampled_windows(sample_planes(planes), channels), gamma)
 
 
 def check_channels(channels: int, windows: Sequence[Window] | None = None) -> None:
@@ -203,7 +293,7 @@ def _given_windows(contrast: Any) -> tuple[Window, ...]:
 
 def _rgb_windows(planes: Planes) -> tuple[Window, ...]:
     """Leave colours as they are; grey that was saved as RGB is stretched like any grey."""
-    sample = np.concatenate([values.reshape(-1, 3) for values in _sampled_planes(planes)])
+    sample = np.concatenate([values.reshape(-1, 3) for _, values in sample_planes(planes)])
     grey = sample[:, 0]
     if (sample == grey[:, None]).all():
         window = _percentile_window(grey)
@@ -212,8 +302,10 @@ def _rgb_windows(planes: Planes) -> tuple[Window, ...]:
     return ((0.0, 255.0),)
 
 
-def _sampled_windows(planes: Planes, channels: int) -> tuple[Window, ...]:
-    sample = [values.reshape(-1, channels) for values in _sampled_planes(planes)]
+def _sampled_windows(
+    planes: Sequence[tuple[int, NDArray[Any]]], channels: int
+) -> tuple[Window, ...]:
+    sample = [values.reshape(-1, channels) for _, values in planes]
     found = [
         _percentile_window(np.concatenate([values[:, channel] for values in sample]))
         for channel in range(channels)
@@ -227,12 +319,18 @@ def _sampled_windows(planes: Planes, channels: int) -> tuple[Window, ...]:
     return tuple((0.0, 1.0) if window is None else window for window in found)
 
 
-def _sampled_planes(planes: Planes) -> list[NDArray[Any]]:
-    count = min(planes.count, SAMPLED_PLANES)
-    indices = np.linspace(0, planes.count - 1, count).round().astype(int)
-    height, width = planes.plane_shape
-    step = max(1, math.ceil(math.sqrt(height * width * count / SAMPLED_PIXELS)))
-    return [planes.read(int(index), step) for index in indices]
+def _following(planes: Planes, gamma: float) -> Conditioning:
+    """Take the windows of all planes, each brought to the brightness of the brightest."""
+    follows = measure_follow(planes)
+    if planes.is_rgb:
+        return Conditioning(_rgb_windows(planes), gamma, follows=follows)
+    channels = planes.channels or 1
+    floors = np.array([follow.floor for follow in follows])
+    level = []
+    for index, values in sample_planes(planes):
+        factors = np.array([follow.factor(index) for follow in follows])
+        level.append((index, (values.reshape(-1, channels) - floors) / factors + floors))
+    return Conditioning(_sampled_windows(level, channels), gamma, follows=follows)
 
 
 def _percentile_window(values: NDArray[Any]) -> Window | None:
@@ -247,6 +345,26 @@ def _percentile_window(values: NDArray[Any]) -> Window | None:
         # Objects on less than a two-hundredth of the pixels must not vanish.
         low, high = float(values.min()), float(values.max())
     return low, high
+
+
+def _plain_gamma(gamma: Any) -> float | tuple[float, ...]:
+    """Return one float where one is enough."""
+    if not np.ndim(gamma):
+        return float(gamma)
+    gammas = tuple(float(value) for value in gamma)
+    return gammas[0] if len(set(gammas)) == 1 else gammas
+
+
+def _each(values: Sequence[Any], count: int) -> Sequence[Any]:
+    """Return one value per channel where one stands for all."""
+    return values if len(values) == count else [values[0]] * count
+
+
+def _bits(values: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
+    """Read values of up to 16 bits as places in their table."""
+    native = values.astype(values.dtype.newbyteorder("="), copy=False)
+    bits: NDArray[np.unsignedinteger[Any]] = native.view(f"u{native.dtype.itemsize}")
+    return bits
 
 
 @lru_cache(maxsize=32)

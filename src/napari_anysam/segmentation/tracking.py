@@ -192,8 +192,9 @@ def propagate(
     region : {"auto", "plane"}
         "auto" follows an object that is small in its plane in a region of its own; "plane" encodes
         every plane as a whole, as the official predictor does.
-    contrast : "auto" or (low, high)
-        The intensities shown to the network as black and white, for the whole stack.
+    contrast : "auto", "follow" or (low, high)
+        The intensities shown to the network as black and white, for the whole stack; "follow" lets
+        them follow the brightness along the axis smoothly, for series that bleach.
     channel_axis : int, optional
         Axis of the channels; an RGB stack needs it too.
 

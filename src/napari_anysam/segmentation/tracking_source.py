@@ -71,7 +71,7 @@ class PlaneSource:
         key = (self._model.key, self.key(plane), region)
         embedding = self.cache.get(key)
         if embedding is None:
-            pixels = self._conditioning.apply(self._read(plane)[region.slices])
+            pixels = self._conditioning.at(plane).apply(self._read(plane)[region.slices])
             embedding = out_of_memory.encode(self._model, pixels, cancelled=self.cancelled)
             if self.keep:
                 self.cache.put(key, embedding)
@@ -79,7 +79,7 @@ class PlaneSource:
 
     def pixels(self, plane: int) -> NDArray[np.uint8]:
         """Return a whole plane as the network sees it, uint8 (H, W, 3)."""
-        return self._conditioning.apply(self._read(plane))
+        return self._conditioning.at(plane).apply(self._read(plane))
 
     def _read(self, plane: int) -> NDArray[Any]:
         """Read a plane unless it is held; the last few are, for regions that move."""
