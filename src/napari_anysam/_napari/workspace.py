@@ -16,6 +16,7 @@ from napari_anysam._napari.prompt_layers import (
     same_prompt,
 )
 from napari_anysam.errors import ImageError, PromptError
+from napari_anysam.segmentation.journal import Write, Writing
 from napari_anysam.segmentation.session import PromptStep, Session, parts_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.label_target import WritePolicy
+    from napari_anysam.segmentation.journal import Run
     from napari_anysam.segmentation.labels import LabelEdit
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import KeptMask, PromptKey, Step
@@ -38,6 +40,7 @@ class LabelChange:
 
     edits: list[LabelEdit] = field(default_factory=list)
     kept: dict[PromptKey, KeptMask | None] = field(default_factory=dict)
+    writes: list[Write] = field(default_factory=list)
 
 
 class Workspace:
@@ -161,11 +164,25 @@ class Workspace:
             )
             change.edits.extend(edits)
             change.kept[key] = mask
+            change.writes.append(Write(key, mask))
 
-    def record(self, change: LabelChange, description: str) -> None:
-        """Make what was written one step of the history, if it changed anything."""
-        if change.edits or change.kept.keys() - self.session.kept.keys():
-            self.session.record_labels(change.edits, description, change.kept)
+    def record(self, change: LabelChange, description: str, run: Run | None = None) -> None:
+        """Make what was written one step of the history, if it changed anything.
+
+        Parameters
+        ----------
+        change : LabelChange
+        description : str
+            For the user.
+        run : Run, optional
+            The propagation that gave the masks.
+        """
+        if not (change.edits or change.kept.keys() - self.session.kept.keys()):
+            return
+        entry = None
+        if run is not None or all(_has_recipe(write) for write in change.writes):
+            entry = Writing(tuple(change.writes), self.policy, run)
+        self.session.record_labels(change.edits, description, change.kept, entry)
 
     def undo(self, frame: PlaneFrame) -> Step | None:
         """Take back the last step, in the labels and in the prompt layers."""
@@ -226,3 +243,7 @@ class Workspace:
         active = layers.selection.active
         layers.insert(layers.index(self.image) + 1, layer)
         layers.selection.active = active
+
+
+def _has_recipe(write: Write) -> bool:
+    return write.mask is not None and write.mask.recipe is not None
