@@ -157,6 +157,10 @@ def load_session(folder: str | PathLike[str]) -> LoadedSession:
         raise SessionError(
             f"{folder} is damaged ({detail}); restore the folder from a backup."
         ) from error
+    if sorted(session.order) != list(range(labels.ndim)):
+        raise SessionError(
+            f"{path} is damaged (order: {session.order}); restore the folder from a backup."
+        )
     return LoadedSession(session, labels, hand_edits, file.versions)
 
 

@@ -159,6 +159,7 @@ class SessionFile(_Record):
     hand_edits: str | None
     object_id: int = Field(ge=1)
     plane: int | None
+    conditioning: int | None
     prompts: tuple[Values, ...]
     classes: dict[int, str]
     models: tuple[ModelFile, ...]

@@ -77,6 +77,7 @@ class Describing:
             Name of their file.
         """
         journal = tuple(self._entry(entry) for entry in session.journal)
+        shown = session.conditioning
         return SessionFile(
             versions=_versions(),
             image=ImageFile(**asdict(session.image)),
@@ -85,6 +86,7 @@ class Describing:
             hand_edits=hand_edits,
             object_id=session.object_id,
             plane=session.plane,
+            conditioning=None if shown is None else _position(self.conditionings, shown),
             prompts=_prompts(session.prompts),
             classes=dict(session.classes),
             models=tuple(ModelFile(**asdict(model)) for model in self.models),
@@ -172,6 +174,9 @@ class Reading:
             journal=tuple(self._entry(entry) for entry in file.journal),
             object_id=file.object_id,
             plane=file.plane,
+            conditioning=None
+            if file.conditioning is None
+            else self._conditioning(file.conditioning),
         )
 
     def _entry(self, entry: EntryFile) -> Entry:
