@@ -15,6 +15,7 @@ from psygnal import Signal
 
 from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
+from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.describe import describe
 from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
@@ -22,7 +23,7 @@ from napari_anysam._napari.propagation import Propagation, StackAxis
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.status import Status
 from napari_anysam._napari.workspace import Workspace
-from napari_anysam.errors import ImageError
+from napari_anysam.errors import ImageError, SessionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.active_model import ActiveModel
     from napari_anysam._napari.propagation import StackRange
     from napari_anysam.networks.protocol import PromptableModel
+    from napari_anysam.segmentation.session_files import LoadedSession
 
 __all__ = ["SegmentController"]
 
@@ -239,6 +241,34 @@ class SegmentController:
         work = self.workspace
         if work is not None:
             work.prompts.set_next(work.object_id, positive=positive)
+
+    def restore(self, image: Any, loaded: LoadedSession) -> None:
+        """Go on with a saved session of an image layer where it was left.
+
+        Raises
+        ------
+        SessionError
+            If a propagation is under way, or the image has been worked on already.
+        """
+        if self._propagation is not None:
+            raise SessionError("A propagation is under way; wait for its end or cancel it.")
+        saved, dims = loaded.session, self._viewer.dims
+        missing = dims.ndim - image.ndim
+        dims.order = (*range(missing), *(axis + missing for axis in saved.order))
+        if saved.conditioning is not None and not image.rgb:
+            image.contrast_limits = saved.conditioning.windows[0]
+            image.gamma = saved.conditioning.gamma
+        self.choose_image(image)
+        work = self.workspace
+        if work is None:  # the reason was shown
+            return
+        with self._clicking.editing_layers():
+            work.restore(saved, loaded.labels)
+        show_plane(dims, image, work.frame().numbered(saved.plane))
+        self._draw("points", "add")
+        self._clicking.use_object(saved.object_id)
+        self._clicking.ask_here(fresh=False)
+        self._tell()
 
     def close(self) -> None:
         """Stop the thread and let go of the viewer; the user's layers stay as they are."""

@@ -22,6 +22,7 @@ from napari_anysam._napari.controller import SegmentController
 from napari_anysam._napari.delivery import QtDelivery
 from napari_anysam._napari.keys import LayerKeys, in_words
 from napari_anysam._napari.layer_combo import LayerCombo
+from napari_anysam._napari.session_section import SessionSection
 from napari_anysam._napari.stack_section import StackSection
 from napari_anysam._napari.status import Status, sentence, why_not
 
@@ -78,6 +79,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._keys.release()
         self._delivery.close()
         self.controller.changed.disconnect(self._render_soon)
+        self.session.close_quietly()
         self.controller.close()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
@@ -140,6 +142,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.accept_button = QPushButton("Accept (Enter)")
         self.new_button = QPushButton("New object (N)")
         self.stack = StackSection()
+        self.session = SessionSection(self._viewer, self.controller)
         self.score.setToolTip("How well the model thinks this mask fits; 1 is perfect.")
         self.prompts.setToolTip("What you have marked for this object.")
         self.object_id.setToolTip("The label that this object gets; choose one to go on with it.")
@@ -164,6 +167,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(_row((self.undo_button, 1), (self.clear_button, 1)))
         layout.addWidget(_row((self.accept_button, 1), (self.new_button, 1)))
         layout.addWidget(self.stack_fold)
+        layout.addWidget(self.session)
         layout.addStretch(1)
         for button in self.findChildren(QPushButton):
             # By click they would take the keys away from the image.

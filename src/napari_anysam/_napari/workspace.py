@@ -15,7 +15,7 @@ from napari_anysam._napari.prompt_layers import (
     make_labels,
     same_prompt,
 )
-from napari_anysam.errors import ImageError, PromptError
+from napari_anysam.errors import ImageError, PromptError, SessionError
 from napari_anysam.segmentation.journal import Write, Writing
 from napari_anysam.segmentation.session import PromptStep, Session, parts_of
 
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from napari.layers import Labels
+    from numpy.typing import NDArray
 
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.label_target import WritePolicy
     from napari_anysam.segmentation.journal import Run
     from napari_anysam.segmentation.labels import LabelEdit
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.saved_session import SavedSession
     from napari_anysam.segmentation.session import KeptMask, PromptKey, Step
 
 __all__ = ["LabelChange", "Workspace"]
@@ -101,6 +103,39 @@ class Workspace:
             self.target = LabelTarget(layer, self._order or tuple(range(self.image.ndim)))
         self._check(self.target.layer)
         return self.target
+
+    def restore(self, saved: SavedSession, labels: NDArray[Any]) -> None:
+        """Go on with a saved session in a new Labels layer; what is undone starts afresh.
+
+        Raises
+        ------
+        SessionError
+            If something was done with the image already, or its axes are shown in another order.
+        """
+        frame = self.frame()
+        if self.session.revision:
+            raise SessionError(
+                f"{self.image.name!r} has been worked on already; open the session in a new viewer."
+            )
+        if frame.order != saved.order:
+            raise SessionError(
+                f"The session needs the axes of {self.image.name!r} in the order {saved.order}; "
+                "roll the axes."
+            )
+        for key in self.session.prompts:
+            self.prompts.replace(key, None, frame)
+        layer = make_labels(self.image)
+        layer.data = labels
+        self._add_above_image(layer)
+        self.choose_labels(layer)
+        self.session = Session(
+            prompts={(prompt.object_id, prompt.plane): prompt for prompt in saved.prompts},
+            kept=saved.kept,
+            classes=dict(saved.classes),
+            journal=list(saved.journal),
+        )
+        for key, prompt in self.session.prompts.items():
+            self.prompts.replace(key, prompt, frame)
 
     def next_object_id(self) -> int:
         """Return an id that no object has yet."""

@@ -81,7 +81,8 @@ def lock_session(folder: str | PathLike[str]) -> FileLock:
             lock.acquire()
         except Timeout as error:
             raise SessionError(
-                f"{folder} is open in another window; close it there, or choose another folder."
+                f"{folder} is open in another window, or in this one; close its image there, or "
+                "choose another folder."
             ) from error
     return lock
 
