@@ -11,6 +11,8 @@ from windowless import Work
 from napari_anysam._napari.session_snapshot import snapshot
 from napari_anysam._napari.status import Stage
 from napari_anysam.cli import main
+from napari_anysam.segmentation.interactive import segment
+from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.object_edits import delete_objects, merge_objects
 from napari_anysam.segmentation.replay import replay
 from napari_anysam.segmentation.session_files import load_session, save_session
@@ -112,6 +114,25 @@ def test_each_step_of_a_recipe_counts(annotate, tmp_path):
     mask = loaded.session.journal[0].writes[0].mask
     object.__setattr__(mask.recipe, "asked", mask.recipe.asked[-1:])
     assert not np.array_equal(replay(loaded, work.image.data), work.labels)
+
+
+def test_a_mask_is_shaped_as_it_was(annotate, tmp_path):
+    """The threshold and the padding of a box belong to how a mask came about."""
+    work = annotate(blobs(), name="discs")
+    draw_box(work, (24, 24), (24, 56), (56, 56), (56, 24))
+    work.control.accept()
+    loaded = save(work, tmp_path / "discs.anysam")
+    (asked,) = loaded.session.journal[0].writes[0].mask.recipe.asked
+    areas = []
+    for options in (MaskOptions(), MaskOptions(threshold=3.0), MaskOptions(box_padding=0.1)):
+        object.__setattr__(asked, "options", options)
+        areas.append(int((replay(loaded, work.image.data) == 1).sum()))
+    expected = [
+        int(segment(work.image.data, [asked.prompt], contrast=(0, 255), options=options).sum())
+        for options in (MaskOptions(), MaskOptions(threshold=3.0), MaskOptions(box_padding=0.1))
+    ]
+    assert areas == expected
+    assert len(set(areas)) == 3
 
 
 def test_deleted_and_merged_objects_stay_so(annotate, tmp_path):

@@ -32,6 +32,7 @@ from napari_anysam.segmentation.journal import (
     rewrite,
 )
 from napari_anysam.segmentation.labels import write_mask
+from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.prompts import Prompt, Scribble
 from napari_anysam.segmentation.saved_session import ImageRecord, SavedSession, check_image
 from napari_anysam.segmentation.session import KeptMask, Session
@@ -49,6 +50,14 @@ points = st.lists(st.tuples(finite, finite), min_size=1, max_size=3)
 planes = st.integers(0, SHAPE[0] - 1)
 ids = st.integers(1, 4)
 masks = arrays(bool, SHAPE[1:]).filter(np.any)
+shapes = st.builds(
+    MaskOptions,
+    threshold=st.floats(-5, 5),
+    smallest_area=st.integers(0, 99),
+    smoothing=st.floats(0, 9),
+    largest_component=st.booleans(),
+    box_padding=st.floats(0, 0.1),
+)
 conditionings = st.builds(
     lambda low, width, gamma: Conditioning(((low, low + width),), gamma),
     finite,
@@ -74,7 +83,7 @@ def kept_masks(draw, plane, *, with_recipe):
     recipe = None
     if with_recipe:
         asked = [
-            Asked(draw(prompts(plane)), draw(conditionings), draw(st.integers(0, 2)))
+            Asked(draw(prompts(plane)), draw(conditionings), draw(st.integers(0, 2)), draw(shapes))
             for _ in range(draw(st.integers(1, 3)))
         ]
         recipe = Recipe(tuple(asked), MODEL)

@@ -43,12 +43,19 @@ class SessionHome:
         self.wanted = wanted
         self.folder: Path | None = None if lock is None else wanted
         self._lock = lock
+        self._named: tuple[object, str] | None = None
 
     def enter(self) -> Path:
         """Return the folder; the first call makes and locks it."""
         if self.folder is None:
             self.folder, self._lock = _free_folder(self.wanted)
         return self.folder
+
+    def fingerprint(self, taken: Snapshot) -> str:
+        """Name the image's pixels, which are read only once as long as they stay the same."""
+        if self._named is None or self._named[0] is not taken.identity:
+            self._named = taken.identity, taken.fingerprint()
+        return self._named[1]
 
     def release(self) -> None:
         """Let others write into the folder."""
@@ -118,7 +125,8 @@ class Autosave:
     def _save(self, home: SessionHome, taken: Snapshot) -> None:
         error: Exception | None = None
         try:
-            save_session(home.enter(), taken.session(), taken.labels())
+            session = taken.session(home.fingerprint(taken))
+            save_session(home.enter(), session, taken.labels())
         except Exception as problem:  # shown to the user by whoever listens
             error = problem
         with self._changed:

@@ -33,6 +33,8 @@ class Snapshot:
         Of the image; no path if it was never in a file.
     pixels : array-like
         Of the image's largest level.
+    identity : object
+        Another one whenever the pixels change.
     rgb : bool
     label_data : array-like or None
         Of the labels; None stands for none written yet.
@@ -45,6 +47,7 @@ class Snapshot:
     name: str
     path: str | None
     pixels: Any
+    identity: object
     rgb: bool
     label_data: Any
     shape: tuple[int, ...]
@@ -56,15 +59,25 @@ class Snapshot:
     plane: int | None
     conditioning: Conditioning
 
-    def session(self) -> SavedSession:
-        """Return what is saved; reads the image's pixels to name them."""
+    def fingerprint(self) -> str:
+        """Name the image's pixels; reads them."""
+        return fingerprint(self.pixels, channels=self.rgb)
+
+    def session(self, named: str | None = None) -> SavedSession:
+        """Return what is saved.
+
+        Parameters
+        ----------
+        named : str, optional
+            The fingerprint, where it is known already.
+        """
         return SavedSession(
             image=ImageRecord(
                 name=self.name,
                 path=self.path,
                 shape=tuple(int(size) for size in self.pixels.shape),
                 rgb=self.rgb,
-                fingerprint=fingerprint(self.pixels, channels=self.rgb),
+                fingerprint=named or self.fingerprint(),
             ),
             order=self.order,
             prompts=self.prompts,
@@ -93,6 +106,7 @@ def snapshot(work: Workspace) -> Snapshot:
         name=image.name,
         path=image.source.path,
         pixels=level0(image),
+        identity=work.identity,
         rgb=bool(image.rgb),
         label_data=None if work.target is None else work.target.layer.data,
         shape=spatial_shape(image),

@@ -11,10 +11,12 @@ from napari_anysam.segmentation.mask_options import MaskOptions, shape_mask
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_anysam.segmentation.candidates import Prediction
+    from numpy.typing import NDArray
+
+    from napari_anysam.segmentation.candidates import Candidate, Prediction
     from napari_anysam.segmentation.prompts import Point, Prompt
 
-__all__ = ["Canvas"]
+__all__ = ["Canvas", "shaped_mask"]
 
 
 class Canvas:
@@ -42,12 +44,26 @@ class Canvas:
         """Paint the answer to a prompt."""
         candidate = prediction.best
         region = candidate.region
-        points = [(y - region.row, x - region.column) for y, x in _positive_places(prompt)]
-        mask = shape_mask(candidate.logits, self._options, points)
+        mask = shaped_mask(candidate, self._options, prompt)
         labels, highest = self.labels[region.slices], self._highest[region.slices]
         wins = mask & (candidate.logits > highest)
         labels[wins] = prediction.object_id
         highest[wins] = candidate.logits[wins]
+
+
+def shaped_mask(candidate: Candidate, options: MaskOptions, prompt: Prompt) -> NDArray[np.bool_]:
+    """Turn a candidate into the mask that is shown and written, in its region's window.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    options : MaskOptions
+    prompt : Prompt
+        What it answers, in pixels of the plane: its positive places tell which parts are meant.
+    """
+    row, column = candidate.region.row, candidate.region.column
+    points = [(y - row, x - column) for y, x in _positive_places(prompt)]
+    return shape_mask(candidate.logits, options, points)
 
 
 def _positive_places(prompt: Prompt) -> Iterator[Point]:

@@ -6,12 +6,13 @@ they were recorded, or with masks that a network makes anew from the recorded pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_anysam.segmentation.labels import write_object
+from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.windows import Window
 
 if TYPE_CHECKING:
@@ -86,11 +87,14 @@ class Asked:
         How the plane was shown to the network.
     choice : int
         Position of the chosen candidate.
+    options : MaskOptions
+        The padding of its box, and how the chosen logits became a mask.
     """
 
     prompt: Prompt
     conditioning: Conditioning
     choice: int = 0
+    options: MaskOptions = field(default_factory=MaskOptions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 from napari_anysam.errors import ModelNotFoundError, SessionError
 from napari_anysam.images.axis_view import AxisView
 from napari_anysam.images.planes import Planes, first_level
+from napari_anysam.segmentation.canvas import shaped_mask
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import plane_index, rewrite
 from napari_anysam.segmentation.saved_session import check_image
@@ -169,6 +170,7 @@ class _Again:
                     planes.plane_shape,
                     asked.prompt,
                     previous=prediction,
+                    box_padding=asked.options.box_padding,
                 )
                 if asked.choice >= len(answer.candidates):
                     raise SessionError(
@@ -178,8 +180,9 @@ class _Again:
                 prediction = answer.choosing(asked.choice)
         if prediction is None:
             return None
-        region = prediction.best.region
-        return tight_window(prediction.best.mask(), (region.row, region.column))
+        last, region = recipe.asked[-1], prediction.best.region
+        mask = shaped_mask(prediction.best, last.options, last.prompt)
+        return tight_window(mask, (region.row, region.column))
 
     def _followed(self, run: Run) -> Iterator[tuple[PromptKey, Window | None]]:
         index = plane_index(run.plane, self._hidden)

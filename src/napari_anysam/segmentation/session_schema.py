@@ -23,6 +23,7 @@ __all__ = [
     "LabelsFile",
     "MaskFile",
     "ModelFile",
+    "OptionsFile",
     "PaintFile",
     "PaintingFile",
     "RecipeFile",
@@ -79,12 +80,24 @@ class MaskFile(_Record):
     rle: Values
 
 
+class OptionsFile(_Record):
+    """``MaskOptions``."""
+
+    threshold: float
+    smallest_area: int
+    fill_holes: int
+    smoothing: float
+    largest_component: bool
+    box_padding: float
+
+
 class AskedFile(_Record):
     """A prompt, the position of its conditioning in the file's list, and the choice."""
 
     prompt: Values
     conditioning: int = Field(ge=0)
     choice: int = Field(ge=0)
+    options: OptionsFile
 
 
 class RecipeFile(_Record):

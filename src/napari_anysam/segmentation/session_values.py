@@ -20,6 +20,7 @@ from napari_anysam.segmentation.journal import (
     Write,
     Writing,
 )
+from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.prompt_files import (
     decode_mask,
     encode_mask,
@@ -36,6 +37,7 @@ from napari_anysam.segmentation.session_schema import (
     LabelsFile,
     MaskFile,
     ModelFile,
+    OptionsFile,
     PaintFile,
     PaintingFile,
     RecipeFile,
@@ -127,6 +129,7 @@ class Describing:
                 prompt=prompt_to_dict(one.prompt),
                 conditioning=_position(self.conditionings, one.conditioning),
                 choice=one.choice,
+                options=OptionsFile(**asdict(one.options)),
             )
             for one in recipe.asked
         )
@@ -196,7 +199,12 @@ class Reading:
 
     def _recipe(self, recipe: RecipeFile) -> Recipe:
         asked = (
-            Asked(prompt_from_dict(one.prompt), self._conditioning(one.conditioning), one.choice)
+            Asked(
+                prompt_from_dict(one.prompt),
+                self._conditioning(one.conditioning),
+                one.choice,
+                MaskOptions(**one.options.model_dump()),
+            )
             for one in recipe.asked
         )
         return Recipe(tuple(asked), self._model(recipe.model))
