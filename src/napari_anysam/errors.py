@@ -19,6 +19,7 @@ __all__ = [
     "NotEnoughMemoryError",
     "OptionsError",
     "PromptError",
+    "SessionError",
     "SettingsError",
     "UnknownArchitectureError",
 ]
@@ -66,6 +67,10 @@ class OptionsError(AnySAMError, ValueError):
 
 class ImageError(AnySAMError, ValueError):
     """An image that cannot be segmented: empty, of an unknown layout, or not readable."""
+
+
+class SessionError(AnySAMError):
+    """A session's folder that is damaged, open elsewhere, or of another image or version."""
 
 
 class EmbeddingError(AnySAMError):

@@ -19,9 +19,10 @@ from napari_anysam._napari.coordinates import (
     layer_map,
     show_plane,
 )
-from napari_anysam._napari.pixels import AxisView, plane_source, stack_of
+from napari_anysam._napari.pixels import plane_source, stack_of
 from napari_anysam._napari.prompt_layers import PromptLayers, copy_transform, same_prompt
 from napari_anysam.errors import ImageError
+from napari_anysam.images.axis_view import AxisView
 from napari_anysam.segmentation.prompts import Prompt
 
 SHAPE = (3, 4, 5, 6)

@@ -18,6 +18,7 @@ from psygnal import Signal
 from napari_anysam._napari.bulk import BulkRun, answer_in_turns, everything_in, refine_labels
 from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
+from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.describe import describe
 from napari_anysam._napari.from_label import LabelPicker, labels_like, pickable_layers
 from napari_anysam._napari.image_control import ImageControl
@@ -30,7 +31,7 @@ from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.status import Status
 from napari_anysam._napari.tools import TOOLS, drawing_in, why_no_tool
 from napari_anysam._napari.workspace import Workspace
-from napari_anysam.errors import CapabilityError, ImageError
+from napari_anysam.errors import CapabilityError, ImageError, SessionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.label_prompts import LabelKind
     from napari_anysam.segmentation.mask_options import MaskOptions
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.session_files import LoadedSession
 
 __all__ = ["SegmentController"]
 
@@ -366,6 +368,35 @@ class SegmentController:
             with reporting():
                 self._clicking.begin_clicked_object()
         work.prompts.set_next(work.object_id, positive=positive)
+
+    def restore(self, image: Any, loaded: LoadedSession) -> None:
+        """Go on with a saved session of an image layer where it was left.
+
+        Raises
+        ------
+        SessionError
+            If a propagation is under way, or the image has been worked on already.
+        """
+        if self._propagation is not None:
+            raise SessionError("A propagation is under way; wait for its end or cancel it.")
+        saved, dims = loaded.session, self._viewer.dims
+        missing = dims.ndim - image.ndim
+        dims.order = (*range(missing), *(axis + missing for axis in saved.order))
+        seen = saved.conditioning
+        if seen is not None and not image.rgb and not seen.paints:
+            image.contrast_limits = seen.windows[0]
+            image.gamma = seen.gamma
+        self.choose_image(image)
+        work = self.workspace
+        if work is None:  # the reason was shown
+            return
+        with self._clicking.editing_layers():
+            work.restore(saved, loaded.labels)
+        show_plane(dims, image, work.frame().numbered(saved.plane))
+        self._draw("points", "add")
+        self._clicking.use_object(saved.object_id)
+        self._clicking.ask_here(fresh=False)
+        self._tell()
 
     def close(self) -> None:
         """Stop the thread and let go of the viewer; the user's layers stay as they are."""

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_anysam._napari.coordinates import spatial_shape
 from napari_anysam.errors import ImageError
-from napari_anysam.segmentation.labels import write_mask
-from napari_anysam.segmentation.windows import Window, seen_from
+from napari_anysam.segmentation.labels import WritePolicy, write_object
 
 if TYPE_CHECKING:
     from napari.layers import Labels
-    from numpy.typing import NDArray
 
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam.segmentation.labels import LabelEdit
+    from napari_anysam.segmentation.windows import Window
 
 __all__ = ["LabelTarget", "WritePolicy", "can_hold"]
-
-
-WritePolicy = Literal["protect", "over", "background"]
-"""What a mask may take: background and the object's own earlier mask ("protect"), other objects
-too ("over"), or background alone, so that an object only grows ("background")."""
 
 
 def can_hold(layer: Any, image: Any) -> bool:
@@ -101,40 +95,22 @@ class LabelTarget:
             Whether pixels of the earlier mask that somebody erased since stay erased.
         """
         self._check_id(object_id)
-        edits = []
-        if earlier is not None and policy != "background":
-            edits.append(self._take_back(object_id, frame, window, earlier))
+        edits = write_object(
+            self.array,
+            frame.index,
+            object_id,
+            window,
+            earlier,
+            policy=policy,
+            keep_erased=keep_erased,
+        )
         if window is not None:
-            mask = window.mask
-            if keep_erased and earlier is not None:
-                mask &= ~(seen_from(earlier, window) & (self._values(frame, window) == 0))
-            written = write_mask(
-                self.array,
-                frame.index,
-                window.origin,
-                mask,
-                object_id,
-                policy="over" if policy == "over" else "background",
-            )
-            edits.append(written)
             self.note(object_id)
-        return [edit for edit in edits if edit.changed_pixels]
+        return edits
 
     def note(self, object_id: int) -> None:
         """Take note of an id that was written past this object."""
         self._largest = max(self._largest, object_id)
-
-    def _take_back(
-        self, object_id: int, frame: PlaneFrame, window: Window | None, earlier: Window
-    ) -> LabelEdit:
-        """Erase what the earlier mask has and the new one has not, where it still stands."""
-        stale = earlier.mask & (self._values(frame, earlier) == object_id)
-        if window is not None:
-            stale &= ~seen_from(window, earlier)
-        return write_mask(self.array, frame.index, earlier.origin, stale, 0, policy="over")
-
-    def _values(self, frame: PlaneFrame, window: Window) -> NDArray[Any]:
-        return np.asarray(self.array[(*frame.index, *window.slices)])
 
     def _check_id(self, object_id: int) -> None:
         dtype = np.dtype(self.layer.data.dtype)

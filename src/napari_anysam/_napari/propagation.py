@@ -10,6 +10,7 @@ from napari_anysam._napari.appearance import record_look
 from napari_anysam._napari.pixels import stack_of
 from napari_anysam._napari.workspace import LabelChange
 from napari_anysam.errors import CapabilityError, PromptError
+from napari_anysam.segmentation.journal import Run, record_of
 from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.windows import tight_window
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.inference import InferenceThread, Ticket
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
+    from napari_anysam.segmentation.journal import ModelRecord
 
 __all__ = ["Propagation", "StackAxis", "StackRange", "reason_not_to_propagate"]
 
@@ -137,6 +139,8 @@ class Propagation:
         self._prompts = self._stack_prompts()
         self.total = _planes_to_come(where, [prompt.plane or 0 for prompt in self._prompts])
         self._change = LabelChange()
+        self._record: ModelRecord | None = None
+        self._results = 0
         self._seen: set[int] = set()
         self._started = self._refreshed = time.monotonic()
         self._ticket: Ticket | None = None
@@ -181,6 +185,7 @@ class Propagation:
         """Follow the objects, in the inference thread."""
         from napari_anysam.segmentation.tracking import Tracker
 
+        self._record = record_of(self._model)
         tracker = Tracker(self._model, self._planes, self._conditioning)
         where = self._where
         results = tracker.run(
@@ -212,6 +217,7 @@ class Propagation:
         keyed = {(object_id, frame.number): mask for object_id, mask in masks.items()}
         self.work.write(self._change, keyed, frame, keep_erased=True)
         self._seen.add(position)
+        self._results += 1
         self._refresh()
 
     def _refresh(self, *, now: bool = False) -> None:
@@ -224,7 +230,7 @@ class Propagation:
 
     def _finish(self, error: Exception | None) -> None:
         if not self._abandoned:
-            self.work.record(self._change, "propagation")
+            self.work.record(self._change, "propagation", self._run())
             self.work.publish()
             self._refresh(now=True)
         del (
@@ -233,6 +239,23 @@ class Propagation:
             self._look,
         )  # an ended run is still looked at, and may be for long
         self._on_end(error)
+
+    def _run(self) -> Run | None:
+        """Return how the objects were followed; None if the run ended before it began."""
+        number, where = self._frame.number, self._where
+        if self._record is None or number is None:
+            return None
+        return Run(
+            axis=where.axis,
+            plane=number,
+            start=where.first,
+            stop=where.last + 1,
+            direction=where.direction,
+            prompts=tuple(self._prompts),
+            conditioning=self._conditioning,
+            model=self._record,
+            results=self._results,
+        )
 
     def _stack_prompts(self) -> list[Prompt]:
         """Return the prompts in the range, an accepted mask in the place of what led to it."""

@@ -13,6 +13,7 @@ from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.preview import Preview
 from napari_anysam.segmentation.canvas import shaped_mask
 from napari_anysam.segmentation.interactive import PlanePredictor
+from napari_anysam.segmentation.journal import Asked, Recipe, record_of
 from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.windows import tight_window
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.candidates import Candidate, Prediction
+    from napari_anysam.segmentation.journal import ModelRecord
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import PromptKey
     from napari_anysam.segmentation.windows import Window
@@ -68,11 +70,15 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """A request and the masks that came back, one of them chosen."""
+    """A request and the masks that came back, one of them chosen.
+
+    ``asked`` ends with what was asked for; what comes before it was refined on the way.
+    """
 
     request: Request
     prediction: Prediction
-    model: str
+    model: ModelRecord
+    asked: tuple[Asked, ...]
     options: MaskOptions
     choice: int = 0
     _windows: dict[int, Window | None] = field(default_factory=dict)
@@ -100,7 +106,15 @@ class Answer:
     def kept(self) -> KeptMask | None:
         """The chosen mask as it is kept; None if it is empty."""
         window = self.window
-        return None if window is None else KeptMask(window, self.candidate.score, self.model)
+        if window is None:
+            return None
+        recipe = Recipe(self.chosen, self.model)
+        return KeptMask(window, self.candidate.score, self.model.name, recipe)
+
+    @property
+    def chosen(self) -> tuple[Asked, ...]:
+        """All that was asked for, with the present choice at the end."""
+        return (*self.asked[:-1], replace(self.asked[-1], choice=self.choice, options=self.options))
 
 
 class RunningMask:
@@ -166,10 +180,13 @@ class RunningMask:
         if predictor is None:
             return
         self._cancel(same_plane_as=request)
-        previous = self._refined_by(request)
+        refined = self._refined_by(request)
+        previous = None if refined is None else refined.prediction.choosing(refined.choice)
         look = request.look = request.work.appearance.look()
         source = plane_source(look, request.frame, request.work.identity)
         options = self.options
+        latest = Asked(request.prompt, source.conditioning, options=options)
+        asked = (latest,) if refined is None else (*refined.chosen, latest)
         self.outline.show(
             request.work.image, request.frame, request.prompt.box, options.box_padding
         )
@@ -185,7 +202,7 @@ class RunningMask:
                 box_padding=options.box_padding,
             )
             best = replace(prediction, candidates=prediction.candidates[:_MOST_CANDIDATES])
-            return Answer(request, best, predictor.model.name, options)
+            return Answer(request, best, record_of(predictor.model), asked, options)
 
         self.request = request
         self._ticket = self._inference.ask(
@@ -258,13 +275,14 @@ class RunningMask:
         if not useful:
             ticket.cancel()
 
-    def _refined_by(self, request: Request) -> Prediction | None:
+    def _refined_by(self, request: Request) -> Answer | None:
         """Return the answer that a request adds to: same place, and all its prompts kept."""
         answer = self.answer
         if answer is None or answer.request.key != request.key:
             return None
-        grown = only_grew(answer.request.prompt, request.prompt)
-        return answer.prediction.choosing(answer.choice) if grown else None
+        if self.model is None or answer.model.key != self.model.key:
+            return None
+        return answer if only_grew(answer.request.prompt, request.prompt) else None
 
     def _receive(self, answer: Answer) -> None:
         if answer.request.committed:

@@ -25,6 +25,7 @@ from napari_anysam._napari.layer_combo import LayerCombo
 from napari_anysam._napari.many_section import ManySection
 from napari_anysam._napari.mask_section import MaskSection
 from napari_anysam._napari.object_table import ObjectSection
+from napari_anysam._napari.session_section import SessionSection
 from napari_anysam._napari.stack_section import StackSection
 from napari_anysam._napari.status import Status, sentence, why_not
 from napari_anysam._napari.tool_row import ToolRow
@@ -84,6 +85,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.look.stop()
         self.controller.looks.look_changed.disconnect(self.look.restless)
         self.controller.changed.disconnect(self._render_soon)
+        self.session.close_quietly()
         self.controller.close()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
@@ -149,6 +151,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.mask = MaskSection()
         self.many = ManySection()
         self.look = ImageSection()
+        self.session = SessionSection(self._viewer, self.controller)
         self.score.setToolTip("How well the model thinks this mask fits; 1 is perfect.")
         self.prompts.setToolTip("What you have marked for this object.")
         self.object_id.setToolTip("The label that this object gets; choose one to go on with it.")
@@ -183,6 +186,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.look_fold = QCollapsible("Image")
         self.look_fold.addWidget(self.look)
         layout.addWidget(self.look_fold)
+        layout.addWidget(self.session)
         layout.addStretch(1)
         for button in self.findChildren(QPushButton):
             # By click they would take the keys away from the image.

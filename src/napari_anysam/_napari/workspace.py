@@ -18,18 +18,22 @@ from napari_anysam._napari.prompt_layers import (
     make_labels,
     same_prompt,
 )
-from napari_anysam.errors import ImageError, PromptError
+from napari_anysam.errors import ImageError, PromptError, SessionError
+from napari_anysam.segmentation.journal import Write, Writing
 from napari_anysam.segmentation.session import PromptStep, Session, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from napari.layers import Labels
+    from numpy.typing import NDArray
 
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.label_target import WritePolicy
+    from napari_anysam.segmentation.journal import Run
     from napari_anysam.segmentation.labels import LabelEdit
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.saved_session import SavedSession
     from napari_anysam.segmentation.session import KeptMask, PromptKey, Step
     from napari_anysam.segmentation.windows import Window
 
@@ -42,6 +46,7 @@ class LabelChange:
 
     edits: list[LabelEdit] = field(default_factory=list)
     kept: dict[PromptKey, KeptMask | None] = field(default_factory=dict)
+    writes: list[Write] = field(default_factory=list)
 
 
 class Workspace:
@@ -104,6 +109,39 @@ class Workspace:
             self.target = LabelTarget(layer, self._order or tuple(range(self.image.ndim)))
         self._check(self.target.layer)
         return self.target
+
+    def restore(self, saved: SavedSession, labels: NDArray[Any]) -> None:
+        """Go on with a saved session in a new Labels layer; what is undone starts afresh.
+
+        Raises
+        ------
+        SessionError
+            If something was done with the image already, or its axes are shown in another order.
+        """
+        frame = self.frame()
+        if self.session.revision:
+            raise SessionError(
+                f"{self.image.name!r} has been worked on already; open the session in a new viewer."
+            )
+        if frame.order != saved.order:
+            raise SessionError(
+                f"The session needs the axes of {self.image.name!r} in the order {saved.order}; "
+                "roll the axes."
+            )
+        for key in self.session.prompts:
+            self.prompts.replace(key, None, frame)
+        layer = make_labels(self.image)
+        layer.data = labels
+        self._add_above_image(layer)
+        self.choose_labels(layer)
+        self.session = Session(
+            prompts={(prompt.object_id, prompt.plane): prompt for prompt in saved.prompts},
+            kept=saved.kept,
+            classes=dict(saved.classes),
+            journal=list(saved.journal),
+        )
+        for key, prompt in self.session.prompts.items():
+            self.prompts.replace(key, prompt, frame)
 
     def next_object_id(self) -> int:
         """Return an id that no object has yet."""
@@ -179,11 +217,25 @@ class Workspace:
             )
             change.edits.extend(edits)
             change.kept[key] = mask
+            change.writes.append(Write(key, mask))
 
-    def record(self, change: LabelChange, description: str) -> None:
-        """Make what was written one step of the history, if it changed anything."""
-        if change.edits or change.kept.keys() - self.session.kept.keys():
-            self.session.record_labels(change.edits, description, change.kept)
+    def record(self, change: LabelChange, description: str, run: Run | None = None) -> None:
+        """Make what was written one step of the history, if it changed anything.
+
+        Parameters
+        ----------
+        change : LabelChange
+        description : str
+            For the user.
+        run : Run, optional
+            The propagation that gave the masks.
+        """
+        if not (change.edits or change.kept.keys() - self.session.kept.keys()):
+            return
+        entry = None
+        if run is not None or all(_has_recipe(write) for write in change.writes):
+            entry = Writing(tuple(change.writes), self.policy, run)
+        self.session.record_labels(change.edits, description, change.kept, entry)
 
     def edit(self, change: Callable[[Session, Any], None]) -> None:
         """Change session and labels by ``change(session, labels)``, and show what came of it."""
@@ -275,3 +327,7 @@ class Workspace:
 
 def _polarity(prompt: Prompt) -> tuple[bool, ...]:
     return (*prompt.polarity, *(stroke.positive for stroke in prompt.scribbles))
+
+
+def _has_recipe(write: Write) -> bool:
+    return write.mask is not None and write.mask.recipe is not None

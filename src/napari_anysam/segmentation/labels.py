@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_anysam.segmentation.windows import Window, seen_from
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LabelEdit", "Policy", "erase_object", "write_mask"]
+__all__ = ["LabelEdit", "Policy", "WritePolicy", "erase_object", "write_mask", "write_object"]
 
 Policy = Literal["background", "over"]
+WritePolicy = Literal["protect", "over", "background"]
+"""What a mask may take: background and the object's own earlier mask ("protect"), other objects
+too ("over"), or background alone, so that an object only grows ("background")."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +128,55 @@ def write_mask(
     values = np.asarray(labels[window]).copy()
     changed = mask & (values == 0 if policy == "background" else values != object_id)
     return _write(labels, index, origin, changed, object_id)
+
+
+def write_object(
+    labels: Any,
+    index: tuple[int, ...],
+    object_id: int,
+    window: Window | None,
+    earlier: Window | None,
+    *,
+    policy: WritePolicy = "protect",
+    keep_erased: bool = False,
+) -> list[LabelEdit]:
+    """Write an object's mask on one plane; its own earlier mask there gives way.
+
+    Parameters
+    ----------
+    labels : array-like (..., H, W)
+    index : tuple of int
+        Indices of the plane along the leading axes.
+    object_id : int
+    window : Window or None
+        The new mask; None if the object is not on the plane.
+    earlier : Window or None
+        The mask that was written for the object on this plane before.
+    policy : {"protect", "over", "background"}
+        What the mask may take; see ``WritePolicy``.
+    keep_erased : bool
+        Whether pixels of the earlier mask that somebody erased since stay erased.
+
+    Returns
+    -------
+    list of LabelEdit
+        What was changed; edits that changed nothing are left out.
+    """
+    edits = []
+    if earlier is not None and policy != "background":
+        values = np.asarray(labels[(*index, *earlier.slices)])
+        stale = earlier.mask & (values == object_id)
+        if window is not None:
+            stale &= ~seen_from(window, earlier)
+        edits.append(write_mask(labels, index, earlier.origin, stale, 0, policy="over"))
+    if window is not None:
+        mask = window.mask
+        if keep_erased and earlier is not None:
+            values = np.asarray(labels[(*index, *window.slices)])
+            mask &= ~(seen_from(earlier, window) & (values == 0))
+        taking: Policy = "over" if policy == "over" else "background"
+        edits.append(write_mask(labels, index, window.origin, mask, object_id, policy=taking))
+    return [edit for edit in edits if edit.changed_pixels]
 
 
 def erase_object(labels: Any, index: tuple[int, ...], object_id: int) -> LabelEdit:

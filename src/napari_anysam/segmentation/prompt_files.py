@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["prompt_from_dict", "prompt_to_dict", "read_prompts", "write_prompts"]
+__all__ = [
+    "decode_mask",
+    "encode_mask",
+    "prompt_from_dict",
+    "prompt_to_dict",
+    "read_prompts",
+    "write_prompts",
+]
 
 _FIELDS = tuple(field.name for field in fields(Prompt))
 _POSITIVE = ("1", "1.0", "true", "positive", "+")
@@ -115,7 +122,7 @@ def prompt_to_dict(prompt: Prompt) -> dict[str, Any]:
     if prompt.box is not None:
         values["box"] = list(prompt.box)
     if prompt.mask is not None:
-        values["mask"] = _encode_mask(prompt.mask)
+        values["mask"] = encode_mask(prompt.mask)
     if prompt.mask_origin is not None:
         values["mask_origin"] = list(prompt.mask_origin)
     if prompt.lasso is not None:
@@ -143,7 +150,7 @@ def prompt_from_dict(values: Mapping[str, Any]) -> Prompt:
         raise PromptError(f"there is no field {unknown[0]!r}; use {', '.join(_FIELDS)}.")
     given = {name: value for name, value in values.items() if value is not None}
     if "mask" in given:
-        given["mask"] = _decode_mask(given["mask"])
+        given["mask"] = decode_mask(given["mask"])
     if not all(value in (0, 1) for value in _list(given, "polarity")):
         raise PromptError("polarity holds more than true and false; give one of them per point.")
     _list(given, "points")
@@ -191,16 +198,24 @@ def _from_json(text: str) -> list[Prompt]:
     return prompts
 
 
-def _encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
+def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return a mask (H, W) as a COCO run-length encoding: its size and compressed counts."""
     from pycocotools import mask as coco
 
     encoded = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")}
 
 
-def _decode_mask(value: Any) -> NDArray[np.bool_]:
+def decode_mask(value: Any) -> NDArray[np.bool_]:
     """Decode COCO run lengths, compressed (a string) or plain (a list), down the columns.
 
+    Raises
+    ------
+    PromptError
+        If they are no such encoding, or do not fill the mask.
+
+    Notes
+    -----
     Not by pycocotools: of runs that end too early it returns a mask with uninitialised pixels.
     """
     try:

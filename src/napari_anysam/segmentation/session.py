@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_anysam.segmentation.journal import painting_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from napari_anysam.segmentation.journal import Entry, Recipe
     from napari_anysam.segmentation.labels import LabelEdit
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.windows import Window
@@ -45,11 +48,14 @@ class KeptMask:
         Predicted IoU; None where nobody predicted one.
     model : str
         Name of the model that made it; empty for masks made by hand.
+    recipe : Recipe or None
+        The prompts that led to it; None of masks that no click asked for.
     """
 
     window: Window
     score: float | None = None
     model: str = ""
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +104,15 @@ class LabelStep:
     ----------
     edits : tuple of LabelEdit
     description : str
+    entry : Entry
+        What the journal holds as long as the step is done.
     before, after : mapping of (object id, plane) to KeptMask or None
         Of the same keys.
     """
 
     edits: tuple[LabelEdit, ...]
     description: str
+    entry: Entry
     before: Mapping[PromptKey, KeptMask | None] = field(default_factory=dict)
     after: Mapping[PromptKey, KeptMask | None] = field(default_factory=dict)
 
@@ -150,12 +159,21 @@ class Session:
     ----------
     max_steps : int
         How many steps can be undone; older ones are forgotten.
+    journal : list of Entry
+        All that was written into the labels, in order, without what was undone.
+
+    Attributes
+    ----------
+    revision : int
+        Another one after every step, undo and redo.
     """
 
     max_steps: int = 500
     prompts: dict[PromptKey, Prompt] = field(default_factory=dict)
     kept: dict[PromptKey, KeptMask] = field(default_factory=dict)
     classes: dict[int, str] = field(default_factory=dict)
+    journal: list[Entry] = field(default_factory=list)
+    revision: int = field(default=0, init=False)
     _done: list[Step] = field(default_factory=list)
     _undone: list[Step] = field(default_factory=list)
     _group: list[Step] | None = None
@@ -222,6 +240,7 @@ class Session:
         edits: Sequence[LabelEdit],
         description: str,
         kept: Mapping[PromptKey, KeptMask | None] | None = None,
+        entry: Entry | None = None,
     ) -> None:
         """Record edits that were already written, as one step.
 
@@ -233,11 +252,15 @@ class Session:
             For the user, such as "mask of object 3".
         kept : mapping of (object id, plane) to KeptMask or None
             What is kept now of the objects that were written; None of one that was erased.
+        entry : Entry, optional
+            How to do it again; left out, the journal holds the pixels that were changed.
         """
         after = dict(kept or {})
         before = {key: self.kept.get(key) for key in after}
         self._set_kept(after)
-        self._record(LabelStep(tuple(edits), description, before, after))
+        entry = painting_of(edits, after) if entry is None else entry
+        self.journal.append(entry)
+        self._record(LabelStep(tuple(edits), description, entry, before, after))
 
     @contextmanager
     def together(self, description: str) -> Iterator[None]:
@@ -265,6 +288,7 @@ class Session:
             return None
         step = self._done.pop()
         self._undone.append(step)
+        self.revision += 1
         for part in reversed(tuple(parts_of(step))):
             self._apply(part, forward=False, labels=labels)
         return step
@@ -275,6 +299,7 @@ class Session:
             return None
         step = self._undone.pop()
         self._done.append(step)
+        self.revision += 1
         for part in parts_of(step):
             self._apply(part, forward=True, labels=labels)
         return step
@@ -289,10 +314,12 @@ class Session:
         elif forward:
             for edit in step.edits:
                 edit.redo(labels)
+            self.journal.append(step.entry)
             self._set_kept(step.after)
         else:
             for edit in reversed(step.edits):
                 edit.undo(labels)
+            self.journal.pop()
             self._set_kept(step.before)
 
     def _set_kept(self, kept: Mapping[PromptKey, KeptMask | None]) -> None:
@@ -300,6 +327,7 @@ class Session:
             _set(self.kept, key, mask)
 
     def _record(self, step: Step) -> None:
+        self.revision += 1
         if self._group is not None:
             self._group.append(step)
             return

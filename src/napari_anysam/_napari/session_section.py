@@ -1,0 +1,111 @@
+"""The part of the dock that says where the session is saved, and opens one."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel
+
+from napari_anysam._napari.background import Background
+from napari_anysam._napari.delivery import QtDelivery
+from napari_anysam._napari.reporting import report, reporting
+from napari_anysam._napari.session_keeper import SessionKeeper
+from napari_anysam.segmentation.session_files import load_session
+
+if TYPE_CHECKING:
+    from napari_anysam._napari.controller import SegmentController
+    from napari_anysam.segmentation.session_files import LoadedSession
+
+__all__ = ["SessionSection"]
+
+
+class SessionSection(QWidget):  # type: ignore[misc]  # Qt has no types here
+    """Save every step or not, where to, and go on with an earlier session.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    control : SegmentController
+    """
+
+    def __init__(
+        self, viewer: Any, control: SegmentController, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._delivery = QtDelivery(self)
+        self._background = Background(self)
+        self.keeper = SessionKeeper(viewer, control, self._delivery)
+        self.save = QCheckBox("Save every step")
+        self.save.setChecked(True)
+        self.save.setToolTip(
+            "Keep prompts, objects and labels in a folder NAME.anysam beside the image's file, so "
+            "that the work can be opened again and replayed."
+        )
+        self.folder_button = QPushButton("Folder...")
+        self.folder_button.setToolTip("Choose the folder that sessions are saved in.")
+        self.open_button = QPushButton("Open session...")
+        self.open_button.setToolTip("Go on with an earlier session: choose its folder NAME.anysam.")
+        self.words = QElidingLabel()
+        self._lay_out()
+        self.save.toggled.connect(self._enable)
+        self.folder_button.clicked.connect(self._ask_for_folder)
+        self.open_button.clicked.connect(self._ask_for_session)
+        self.keeper.changed.connect(self._show)
+
+    def open(self, folder: Path) -> None:
+        """Read a session off the window's thread, and go on with it."""
+        self._background.ask(
+            partial(load_session, folder), partial(self._go_on, folder), self._refuse
+        )
+
+    def close_quietly(self) -> None:
+        """Save what was not saved yet; the controller is still open."""
+        self._background.forget()
+        self.keeper.changed.disconnect(self._show)
+        self.keeper.close()
+        self._delivery.close()
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.save, 1)
+        buttons.addWidget(self.folder_button)
+        buttons.addWidget(self.open_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(buttons)
+        layout.addWidget(self.words)
+
+    def _enable(self, enabled: bool) -> None:
+        self.keeper.enabled = enabled
+        self.keeper.note()
+
+    def _ask_for_folder(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Save sessions in")
+        if chosen:
+            self.keeper.save_in(Path(chosen))
+
+    def _ask_for_session(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Open a session (NAME.anysam)")
+        if chosen:
+            self.open(Path(chosen))
+
+    def _go_on(self, folder: Path, loaded: LoadedSession) -> None:
+        with reporting():
+            self.keeper.resume(folder, loaded)
+
+    def _refuse(self, error: Exception) -> None:
+        report(error)
+
+    def _show(self) -> None:
+        self.words.setText(self.keeper.words)
+        self.words.setToolTip(self.keeper.words)

@@ -1,0 +1,119 @@
+"""What is saved of a workspace: taken in the window's thread, read and written in another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_anysam._napari.coordinates import level0, spatial_shape
+from napari_anysam.images.fingerprint import fingerprint
+from napari_anysam.segmentation.saved_session import ImageRecord, SavedSession
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_anysam._napari.workspace import Workspace
+    from napari_anysam.images.conditioning import Conditioning
+    from napari_anysam.segmentation.journal import Entry
+    from napari_anysam.segmentation.prompts import Prompt
+
+__all__ = ["Snapshot", "snapshot"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """One moment of a workspace; it holds no layer, and has read no pixel yet.
+
+    Parameters
+    ----------
+    name, path : str
+        Of the image; no path if it was never in a file.
+    pixels : array-like
+        Of the image's largest level.
+    identity : object
+        Another one whenever the pixels change.
+    rgb : bool
+    label_data : array-like or None
+        Of the labels; None stands for none written yet.
+    shape : tuple of int
+        Of the labels.
+    order, prompts, classes, journal, object_id, plane, conditioning
+        As in ``SavedSession``.
+    """
+
+    name: str
+    path: str | None
+    pixels: Any
+    identity: object
+    rgb: bool
+    label_data: Any
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+    prompts: tuple[Prompt, ...]
+    classes: Mapping[int, str]
+    journal: tuple[Entry, ...]
+    object_id: int
+    plane: int | None
+    conditioning: Conditioning
+
+    def fingerprint(self) -> str:
+        """Name the image's pixels; reads them."""
+        return fingerprint(self.pixels, channels=self.rgb)
+
+    def session(self, named: str | None = None) -> SavedSession:
+        """Return what is saved.
+
+        Parameters
+        ----------
+        named : str, optional
+            The fingerprint, where it is known already.
+        """
+        return SavedSession(
+            image=ImageRecord(
+                name=self.name,
+                path=self.path,
+                shape=tuple(int(size) for size in self.pixels.shape),
+                rgb=self.rgb,
+                fingerprint=named or self.fingerprint(),
+            ),
+            order=self.order,
+            prompts=self.prompts,
+            classes=self.classes,
+            journal=self.journal,
+            object_id=self.object_id,
+            plane=self.plane,
+            conditioning=self.conditioning,
+        )
+
+    def labels(self) -> Any:
+        """Return the labels as they are now; empty ones if there are none."""
+        return np.zeros(self.shape, np.int32) if self.label_data is None else self.label_data
+
+
+def snapshot(work: Workspace) -> Snapshot:
+    """Take note of a workspace as it is.
+
+    Raises
+    ------
+    ImageError
+        If no plane of its image is shown.
+    """
+    image, session, frame = work.image, work.session, work.frame()
+    return Snapshot(
+        name=image.name,
+        path=image.source.path,
+        pixels=level0(image),
+        identity=work.identity,
+        rgb=bool(image.rgb),
+        label_data=None if work.target is None else work.target.layer.data,
+        shape=spatial_shape(image),
+        order=frame.order,
+        prompts=tuple(session.prompts.values()),
+        classes=dict(session.classes),
+        journal=tuple(session.journal),
+        object_id=work.object_id,
+        plane=frame.number,
+        conditioning=work.appearance.look().conditioning,
+    )

@@ -1,0 +1,108 @@
+"""One moment of a session, apart from its labels: what is saved, replayed and opened again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_anysam.errors import SessionError
+from napari_anysam.images.fingerprint import fingerprint
+from napari_anysam.segmentation.journal import Painting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_anysam.images.conditioning import Conditioning
+    from napari_anysam.segmentation.journal import Entry
+    from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.session import KeptMask, PromptKey
+
+__all__ = ["ImageRecord", "SavedSession", "check_image"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """Which image was segmented.
+
+    Parameters
+    ----------
+    name : str
+        Of its layer.
+    path : str or None
+        Its file; None of images that were never in one.
+    shape : tuple of int
+        Of its largest level, with colours.
+    rgb : bool
+        Whether its last axis holds colours.
+    fingerprint : str
+        ``images.fingerprint.fingerprint`` of its pixels.
+    """
+
+    name: str
+    path: str | None
+    shape: tuple[int, ...]
+    rgb: bool
+    fingerprint: str
+
+    def is_of(self, pixels: Any) -> bool:
+        """Whether pixels (of the largest level) are those that were segmented."""
+        same_shape = tuple(int(size) for size in pixels.shape) == self.shape
+        return same_shape and fingerprint(pixels, channels=self.rgb) == self.fingerprint
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedSession:
+    """One moment of a session.
+
+    Parameters
+    ----------
+    image : ImageRecord
+    order : tuple of int
+        The image's axes: the hidden ones, then row and column. Planes are counted along the hidden
+        ones, row-major.
+    prompts : sequence of Prompt
+        In the order in which they were first given; ``plane`` counts all hidden axes.
+    classes : mapping of int to str
+    journal : sequence of Entry
+    object_id : int
+        The object that the next prompt belongs to.
+    plane : int or None
+        The plane that was shown.
+    conditioning : Conditioning or None
+        How the image was shown.
+    """
+
+    image: ImageRecord
+    order: tuple[int, ...]
+    prompts: tuple[Prompt, ...]
+    classes: Mapping[int, str]
+    journal: tuple[Entry, ...]
+    object_id: int = 1
+    plane: int | None = None
+    conditioning: Conditioning | None = None
+
+    @property
+    def kept(self) -> dict[PromptKey, KeptMask]:
+        """What the journal leaves as kept."""
+        kept: dict[PromptKey, KeptMask | None] = {}
+        for entry in self.journal:
+            if isinstance(entry, Painting):
+                kept.update(entry.kept)
+            else:
+                kept.update((write.key, write.mask) for write in entry.writes)
+        return {key: mask for key, mask in kept.items() if mask is not None}
+
+
+def check_image(record: ImageRecord, pixels: Any) -> None:
+    """Raise SessionError if an image (its largest level) is not the one that was segmented."""
+    shape = tuple(int(size) for size in pixels.shape)
+    if shape != record.shape:
+        raise SessionError(
+            f"The session belongs to {record.name} of shape {record.shape}, not to an image of "
+            f"shape {shape}; choose that image."
+        )
+    if not record.is_of(pixels):
+        raise SessionError(
+            f"The session belongs to {record.name}, whose pixels are others than these; choose "
+            "that image, or the file as it was."
+        )

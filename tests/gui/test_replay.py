@@ -1,0 +1,200 @@
+"""An annotation saved, and made again from its prompts alone, value for value."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from gui_scenes import blobs, drifting_disc
+from windowless import Work
+
+from napari_anysam._napari.session_snapshot import snapshot
+from napari_anysam._napari.status import Stage
+from napari_anysam.cli import main
+from napari_anysam.segmentation.interactive import segment
+from napari_anysam.segmentation.mask_options import MaskOptions
+from napari_anysam.segmentation.object_edits import delete_objects, merge_objects
+from napari_anysam.segmentation.replay import replay
+from napari_anysam.segmentation.session_files import load_session, save_session
+
+FIRST, SECOND = (40, 40), (60, 95)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def annotate(loaded_model):
+    """Open images as a user does."""
+    opened = []
+
+    def open_image(data, path=None, **options):
+        work = Work(data, **options)
+        opened.append(work)
+        if path is not None:
+            work.image._source = work.image.source.model_copy(update={"path": str(path)})
+        return work
+
+    yield open_image
+    for work in opened:
+        work.control.close()
+
+
+def save(work, folder):
+    folder.mkdir(exist_ok=True)
+    taken = snapshot(work.control.workspace)
+    save_session(folder, taken.session(), taken.labels())
+    return load_session(folder)
+
+
+def correct(work, place, *, positive):
+    work.control.point_pressed(positive=positive)
+    work.points.add(place)
+    work.wait(lambda: work.stage is not Stage.WORKING)
+
+
+def draw_box(work, *corners):
+    work.control.workspace.prompts.shapes.add(np.array(corners), shape_type="rectangle")
+    work.wait(lambda: work.stage is not Stage.WORKING)
+
+
+def annotate_plane(work):
+    """Clicks, a correction, another candidate, a box, a brush stroke, and a mask taken back."""
+    work.click(FIRST)
+    correct(work, (40, 75), positive=False)
+    correct(work, (34, 36), positive=True)
+    work.control.next_candidate()
+    work.control.accept()
+    work.click(SECOND)
+    work.control.next_candidate()
+    correct(work, (52, 90), positive=True)
+    work.control.accept()
+    work.control.labels.data[5:9, 5:20] = 7
+    work.control.labels.data[38:42, 38:42] = 0
+    draw_box(work, (42, 78), (42, 112), (78, 112), (78, 78))
+    work.control.accept()
+    work.keep((20, 110))
+    work.control.undo()
+    work.wait(lambda: work.stage is not Stage.WORKING)
+
+
+def test_an_annotation_is_made_again_value_for_value(annotate, tmp_path):
+    work = annotate(blobs(), name="discs")
+    annotate_plane(work)
+    loaded = save(work, tmp_path / "discs.anysam")
+    assert len(loaded.session.journal) == 3
+    chain = loaded.session.journal[0].writes[0].mask.recipe.asked
+    assert [len(one.prompt.points) for one in chain] == [1, 2, 3]
+    choices = [
+        one.choice for entry in loaded.session.journal for one in entry.writes[0].mask.recipe.asked
+    ]
+    assert any(choices)
+    labels = replay(loaded, work.image.data)
+    assert labels.dtype == work.labels.dtype
+    assert np.array_equal(labels, work.labels)
+    assert set(np.unique(labels)) >= {0, 1, 2, 7}
+
+
+def test_masks_are_made_anew_and_not_read_from_the_folder(annotate, tmp_path):
+    """With another image in place of the true one, the masks must come out different."""
+    work = annotate(blobs(), name="discs")
+    work.keep(FIRST)
+    loaded = save(work, tmp_path / "discs.anysam")
+    from napari_anysam.segmentation import replay as module
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "check_image", lambda *_: None)
+        other = replay(loaded, np.zeros_like(work.image.data))
+    assert not np.array_equal(other, work.labels)
+
+
+def test_each_step_of_a_recipe_counts(annotate, tmp_path):
+    """A replay that left out the logits of the step before would give another mask."""
+    work = annotate(blobs(), name="discs")
+    annotate_plane(work)
+    loaded = save(work, tmp_path / "discs.anysam")
+    mask = loaded.session.journal[0].writes[0].mask
+    object.__setattr__(mask.recipe, "asked", mask.recipe.asked[-1:])
+    assert not np.array_equal(replay(loaded, work.image.data), work.labels)
+
+
+def test_a_mask_is_shaped_as_it_was(annotate, tmp_path):
+    """The threshold and the padding of a box belong to how a mask came about."""
+    work = annotate(blobs(), name="discs")
+    draw_box(work, (24, 24), (24, 56), (56, 56), (56, 24))
+    work.control.accept()
+    loaded = save(work, tmp_path / "discs.anysam")
+    (asked,) = loaded.session.journal[0].writes[0].mask.recipe.asked
+    areas = []
+    for options in (MaskOptions(), MaskOptions(threshold=3.0), MaskOptions(box_padding=0.1)):
+        object.__setattr__(asked, "options", options)
+        areas.append(int((replay(loaded, work.image.data) == 1).sum()))
+    expected = [
+        int(segment(work.image.data, [asked.prompt], contrast=(0, 255), options=options).sum())
+        for options in (MaskOptions(), MaskOptions(threshold=3.0), MaskOptions(box_padding=0.1))
+    ]
+    assert areas == expected
+    assert len(set(areas)) == 3
+
+
+def test_deleted_and_merged_objects_stay_so(annotate, tmp_path):
+    work = annotate(blobs(), name="discs")
+    work.keep(FIRST)
+    work.keep(SECOND)
+    work.keep((10, 10))
+    session, array = work.control.workspace.session, work.labels
+    merge_objects(session, array, [1, 2], into=2)
+    delete_objects(session, array, [3])
+    loaded = save(work, tmp_path / "discs.anysam")
+    assert np.array_equal(replay(loaded, work.image.data), array)
+    assert set(loaded.session.kept) == {(2, None)}
+
+
+def test_a_propagation_is_made_again_after_a_correction_and_a_cancel(annotate, tmp_path):
+    stack = drifting_disc()
+    work = annotate(stack, name="stack")
+    work.viewer.dims.set_point(0, 2)
+    work.keep((2, 40, 38))
+    work.propagate(first=1, last=5)
+    work.labels[3, 38:42, 40:44] = 0
+    work.viewer.dims.set_point(0, 5)
+    work.control.go_to_object(1)
+    work.click((5, 40, 52))
+    work.control.accept()
+    work.propagate(first=3, last=6, direction="backward")
+    loaded = save(work, tmp_path / "stack.anysam")
+    runs = [entry.run for entry in loaded.session.journal if entry.run is not None]
+    assert [run.direction for run in runs] == ["both", "backward"]
+    assert np.array_equal(replay(loaded, stack), work.labels)
+    assert {index for index in range(7) if work.labels[index].any()} >= {1, 2, 3, 4, 5}
+
+
+def test_planes_of_rolled_axes_are_found_again(annotate, tmp_path):
+    stack = drifting_disc()
+    work = annotate(np.ascontiguousarray(stack.transpose(1, 2, 0)), name="stack")
+    work.viewer.dims.order = (2, 0, 1)
+    work.viewer.dims.set_point(2, 3)
+    work.keep((40, 42, 3))
+    work.propagate(axis=2, first=2, last=4)
+    loaded = save(work, tmp_path / "stack.anysam")
+    assert loaded.session.order == (2, 0, 1)
+    assert np.array_equal(replay(loaded, work.image.data), work.labels)
+
+
+def test_the_command_writes_the_same_file_and_says_where_labels_differ(annotate, tmp_path, capsys):
+    path = tmp_path / "discs.tif"
+    tifffile.imwrite(path, blobs())
+    work = annotate(blobs(), path, name="discs")
+    annotate_plane(work)
+    folder = tmp_path / "discs.anysam"
+    loaded = save(work, folder)
+    output = tmp_path / "labels.tif"
+    assert main(["replay", str(folder), "-o", str(output), "--check", "-q"]) == 0
+    assert "the same" in capsys.readouterr().out
+    stored = next(folder.glob("labels-*.tif"))
+    assert np.array_equal(tifffile.imread(output), tifffile.imread(stored))
+    work.labels[80:90, 3:9] = 2
+    save_session(folder, loaded.session, work.labels)
+    (hand,) = folder.glob("hand_edits-*.npz")
+    text = (folder / "session.json").read_text().replace(f'"{hand.name}"', "null")
+    (folder / "session.json").write_text(text)
+    assert main(["replay", str(folder), "--check", "-q"]) == 1
+    assert "rows 5 to 89" in capsys.readouterr().err
