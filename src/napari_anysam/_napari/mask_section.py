@@ -62,6 +62,10 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.padding.setRange(0, round(100 * MOST_PADDING))
         self.padding.setSuffix(" %")
         self.policy = QComboBox()
+        self.policy.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.policy.setMinimumContentsLength(6)
         for title, _ in _POLICIES:
             self.policy.addItem(title)
         self._explain()

@@ -266,6 +266,8 @@ class PromptLayers:
             return
         numbers, _ = self._located_points(frame)
         mine = (numbers == (frame.number or 0)) & (self._ids(layer) == key[0])
+        if not mine.any() and not drawn.points:
+            return
         defaults = layer.feature_defaults.iloc[0].to_dict()
         layer.remove([int(index) for index in np.flatnonzero(mine)])
         if drawn.points:
