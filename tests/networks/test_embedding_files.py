@@ -58,6 +58,19 @@ def test_a_file_with_a_wrong_bit_is_refused(nano, file):
         load_embedding(file, nano)
 
 
+def test_no_wrong_bit_in_what_describes_the_tensors_is_trusted(nano, tmp_path):
+    tensors = {"features": torch.arange(12.0).reshape(3, 4), "fine": torch.ones(2).half()}
+    path = tmp_path / "plane"
+    save_embedding(Embedding(tensors, (60, 80), nano.key), path)
+    content = path.read_bytes()
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(EmbeddingError):
+            load_embedding(path, nano)
+
+
 def test_another_safetensors_file_is_refused(nano, tmp_path):
     save_file({"weight": torch.ones(2)}, tmp_path / "model.safetensors")
     with pytest.raises(EmbeddingError, match="is no embedding"):

@@ -1,6 +1,6 @@
 """Embeddings on disk, one safetensors file each.
 
-The file's metadata say which model made it, of how large an image, and a checksum of its tensors.
+The file's metadata say which model made it, of how large an image, and a checksum of all that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from napari_anysam.errors import EmbeddingError
 from napari_anysam.networks.protocol import PROTOCOL_VERSION, Embedding
@@ -51,16 +51,19 @@ def save_embedding(embedding: Embedding, path: Path | str) -> None:
         "protocol": str(PROTOCOL_VERSION),
         "model_key": embedding.model_key,
         "image_shape": json.dumps(embedding.image_shape),
-        "checksum": _checksum(tensors),
     }
+    metadata["checksum"] = _checksum(tensors, metadata)
     with NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
         part = Path(file.name)
-    try:
-        save_file(tensors, part, metadata)
-        os.replace(part, path)
-    except BaseException:
-        part.unlink()
-        raise
+        try:
+            # Not by save_file: it reports a full disk as an error of its own.
+            file.write(save(tensors, metadata))
+            file.close()
+            os.replace(part, path)
+        except BaseException:
+            file.close()  # Windows deletes no open file
+            part.unlink()
+            raise
 
 
 def load_embedding(path: Path | str, model: PromptableModel) -> Embedding:
@@ -103,19 +106,23 @@ def _check(
     fault = ""
     if metadata.get("format") != _FORMAT:
         fault = "is no embedding"
+    elif metadata.get("checksum") != _checksum(tensors, metadata):
+        fault = "is damaged"
     elif metadata["protocol"] != str(PROTOCOL_VERSION):
         fault = "was made by another version of this package"
     elif metadata["model_key"] != model.key:
         fault = f"was not made by {model.name} as it is loaded now"
-    elif metadata["checksum"] != _checksum(tensors):
-        fault = "is damaged"
     if fault:
         raise EmbeddingError(f"{path} {fault}; delete it and encode the image again.")
 
 
-def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return a CRC-32 of all values; the format itself only notices a wrong length."""
+def _checksum(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
+    """Return a CRC-32 of all that a file says; the format only notices a wrong length."""
     crc = 0
+    for key in sorted(metadata.keys() - {"checksum"}):
+        crc = zlib.crc32(f"{key}={metadata[key]};".encode(), crc)
     for name in sorted(tensors):
-        crc = zlib.crc32(tensors[name].flatten().view(torch.uint8).numpy().data, crc)
+        tensor = tensors[name]
+        crc = zlib.crc32(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode(), crc)
+        crc = zlib.crc32(tensor.flatten().view(torch.uint8).numpy().data, crc)
     return f"{crc:08x}"
