@@ -18,6 +18,7 @@ from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.describe import describe
 from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
+from napari_anysam._napari.precomputing import Precomputing
 from napari_anysam._napari.propagation import Propagation, StackAxis
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.status import Status
@@ -55,6 +56,8 @@ class SegmentController:
     ----------
     changed : psygnal signal ()
         The status or the chosen layers are different now.
+    precomputing : Precomputing
+        Encodes stacks in the background.
     """
 
     changed = Signal()
@@ -67,6 +70,7 @@ class SegmentController:
         self._active = active
         self._inference = InferenceThread(deliver)
         self._clicking = Clicking(viewer, self._inference, self._tell)
+        self.precomputing = Precomputing(self._inference, self._tell)
         self._workspaces: dict[Any, Workspace] = {}
         self._propagation: Propagation | None = None
         self._last_run: Propagation | None = None
@@ -110,6 +114,11 @@ class SegmentController:
             drawing=self._drawing(work),
             kept=self._clicking.kept,
         )
+
+    @property
+    def can_precompute(self) -> bool:
+        """Whether there is an image and a model to encode it with."""
+        return self.workspace is not None and self._clicking.running.model is not None
 
     def image_choices(self) -> list[Any]:
         """Return the image layers of the viewer."""
@@ -224,6 +233,16 @@ class SegmentController:
             run = Propagation(work, work.frame(), where, model, self._tell, self._run_ended)
             run.start(self._inference)
             self._propagation = run
+        self._tell()
+
+    def precompute(self, where: StackRange) -> None:
+        """Encode the planes of a stack in the background."""
+        work, running = self.workspace, self._clicking.running
+        if work is None or running.model is None:
+            return
+        with reporting():
+            frame = work.frame()
+            self.precomputing.start(work.image, frame, where, running.model, running.store)
         self._tell()
 
     def cancel(self) -> None:
@@ -357,6 +376,7 @@ class SegmentController:
 
     def _on_removed(self, event: Any) -> None:
         layer, run = event.value, self._propagation
+        self.precomputing.forget(layer)
         if run is not None and run.uses(layer):
             run.abandon()
             show_warning(f"{layer.name!r} was removed, so the propagation has ended.")
@@ -379,8 +399,9 @@ class SegmentController:
 
     def _on_loaded(self, model: PromptableModel) -> None:
         running = self._clicking.running
-        running.use_model(model)
+        self.precomputing.cancel()
         with reporting():
+            running.use_model(model)
             if running.answer is None:
                 self._clicking.ask_here(fresh=True)
         self._tell()

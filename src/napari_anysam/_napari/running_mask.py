@@ -11,6 +11,7 @@ from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.preview import Preview
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.session import KeptMask
+from napari_anysam.segmentation.stored_cache import user_cache
 from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.candidates import Candidate, Prediction
+    from napari_anysam.segmentation.embedding_store import EmbeddingStore
+    from napari_anysam.segmentation.embeddings import Statistics
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import PromptKey
+    from napari_anysam.segmentation.stored_cache import StoredCache
     from napari_anysam.segmentation.windows import Window
 
 _MOST_CANDIDATES = 3
@@ -57,11 +61,15 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """A request and the masks that came back, one of them chosen."""
+    """A request and the masks that came back, one of them chosen.
+
+    ``used`` says where the embeddings came from.
+    """
 
     request: Request
     prediction: Prediction
     model: str
+    used: Statistics
     choice: int = 0
     _windows: dict[int, Window | None] = field(default_factory=dict)
 
@@ -113,12 +121,18 @@ class RunningMask:
         self._on_answer = on_answer
         self._on_error = on_error
         self._predictor: PlanePredictor | None = None
+        self._cache: StoredCache | None = None
         self._ticket: Ticket | None = None
 
     @property
     def model(self) -> PromptableModel | None:
         """The network that answers."""
         return None if self._predictor is None else self._predictor.model
+
+    @property
+    def store(self) -> EmbeddingStore | None:
+        """Embeddings on disk that answers come from; None if none are kept there."""
+        return None if self._cache is None else self._cache.store
 
     @property
     def key(self) -> PromptKey | None:
@@ -128,13 +142,14 @@ class RunningMask:
         return None if self.answer is None else self.answer.request.key
 
     def use_model(self, model: PromptableModel) -> None:
-        """Answer with this network from now on; embeddings of the one before are let go."""
-        self._predictor = PlanePredictor(model)
+        """Answer with this network from now on; embeddings of the one before leave memory."""
+        self._cache = user_cache()
+        self._predictor = PlanePredictor(model, self._cache)
 
     def forget_embeddings(self) -> None:
         """Free the embeddings of images that are gone."""
-        if self._predictor is not None:
-            self._predictor.cache.clear()
+        if self._cache is not None:
+            self._cache.clear()
 
     def ask(self, request: Request) -> None:
         """Ask for a mask; an earlier request that was not committed is dropped."""
@@ -146,6 +161,7 @@ class RunningMask:
         source = plane_source(request.work.image, request.frame, request.work.identity)
 
         def predict(cancelled: Callable[[], bool]) -> Answer:
+            before = predictor.cache.statistics
             prediction = predictor.predict(
                 source.read,
                 source.key,
@@ -155,7 +171,8 @@ class RunningMask:
                 cancelled=cancelled,
             )
             best = replace(prediction, candidates=prediction.candidates[:_MOST_CANDIDATES])
-            return Answer(request, best, predictor.model.name)
+            used = predictor.cache.statistics.since(before)
+            return Answer(request, best, predictor.model.name, used)
 
         self.request = request
         self._ticket = self._inference.ask(

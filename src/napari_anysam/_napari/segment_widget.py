@@ -22,8 +22,9 @@ from napari_anysam._napari.controller import SegmentController
 from napari_anysam._napari.delivery import QtDelivery
 from napari_anysam._napari.keys import LayerKeys, in_words
 from napari_anysam._napari.layer_combo import LayerCombo
+from napari_anysam._napari.precompute_section import PrecomputeSection
 from napari_anysam._napari.stack_section import StackSection
-from napari_anysam._napari.status import Status, sentence, why_not
+from napari_anysam._napari.status import Status, sentence, source_in_words, why_not
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
@@ -140,7 +141,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.accept_button = QPushButton("Accept (Enter)")
         self.new_button = QPushButton("New object (N)")
         self.stack = StackSection()
-        self.score.setToolTip("How well the model thinks this mask fits; 1 is perfect.")
+        self.precompute = PrecomputeSection(self.controller, self.stack.chosen_range)
         self.prompts.setToolTip("What you have marked for this object.")
         self.object_id.setToolTip("The label that this object gets; choose one to go on with it.")
         self.manager_button.setToolTip("Choose, load or download a model.")
@@ -155,6 +156,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         form.addRow("Object", _row((self.object_id, 1), (self.candidate_button, 0)))
         self.stack_fold = QCollapsible("Stack")
         self.stack_fold.addWidget(self.stack)
+        self.stack_fold.addWidget(self.precompute)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.hint)
@@ -221,6 +223,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         axes = control.stack_axes()
         self.stack.show_axes(axes)
         self.stack.show_status(status)
+        self.precompute.render_state()
         if bool(axes) != self._had_axes:
             self._had_axes = bool(axes)
             (self.stack_fold.expand if axes else self.stack_fold.collapse)(animate=False)
@@ -251,7 +254,12 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         with QSignalBlocker(self.object_id):
             self.object_id.setValue(status.object_id)
         self.object_id.setEnabled(self.controller.image is not None)
-        self.score.setText("" if status.score is None else f"score {status.score:.2f}")
+        cached = "" if status.encoded else ", cached"
+        self.score.setText("" if status.score is None else f"score {status.score:.2f}{cached}")
+        source = source_in_words(status)
+        self.score.setToolTip(
+            f"How well the model thinks this mask fits; 1 is perfect. {source}".strip()
+        )
         several = f"Mask {status.candidate}/{status.candidates}"
         self.candidate_button.setText(several if status.candidates else "Mask")
         self.prompts.setText(_prompts_in_words(status))
