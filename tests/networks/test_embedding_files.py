@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from napari_anysam import load_model
 from napari_anysam.errors import EmbeddingError
 from napari_anysam.networks.embedding_files import load_embedding, save_embedding
 from napari_anysam.networks.protocol import Embedding
@@ -27,6 +28,18 @@ def test_what_was_saved_comes_back(nano, embedding, file):
     assert found.model_key == nano.key
     assert found.tensors.keys() == embedding.tensors.keys()
     assert all(torch.equal(one, found.tensors[name]) for name, one in embedding.tensors.items())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_tensors_lie_in_memory_as_before(precision, tmp_path):
+    model = load_model("anysam-nano", device="cpu", precision=precision)
+    embedding = model.encode(seeded_image(60, 80))
+    assert not all(one.is_contiguous() for one in embedding.tensors.values())
+    save_embedding(embedding, tmp_path / "plane")
+    found = load_embedding(tmp_path / "plane", model)
+    for name, one in embedding.tensors.items():
+        assert found.tensors[name].stride() == one.stride()
+        assert torch.equal(found.tensors[name], one)
 
 
 def test_a_loaded_embedding_does_not_need_its_file(nano, embedding, file):
