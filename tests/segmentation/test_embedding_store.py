@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 
 from embedding_writer import NAMES, Model, embedding_of, is_right
 from napari_anysam import load_model
-from napari_anysam.errors import EmbeddingError
+from napari_anysam.errors import AnySAMWarning, EmbeddingError
 from napari_anysam.images.conditioning import Conditioning
 from napari_anysam.segmentation.embedding_store import EmbeddingStore, content_name
 from seeded_weights import seeded_image
@@ -134,10 +135,13 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
         store.put("1", embedding_of(1))
 
 
-def test_what_cannot_be_read_is_named(store):
+def test_what_cannot_be_read_is_warned_of_once(store):
     (store.folder / "1.safetensors").mkdir(parents=True)
-    with pytest.raises(EmbeddingError, match="cannot be read"):
-        store.get("1", Model)
+    with pytest.warns(AnySAMWarning, match="cannot be read"):
+        assert store.get("1", Model) is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert store.get("1", Model) is None
 
 
 def test_an_unfinished_file_goes_when_it_is_an_hour_old(store):

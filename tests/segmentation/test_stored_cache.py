@@ -43,7 +43,9 @@ def unread():
     raise AssertionError("pixels were read")
 
 
-def test_encoded_memory_and_disk_give_bit_equal_masks(nano, store, plane):
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_encoded_memory_and_disk_give_bit_equal_masks(precision, store, plane):
+    nano = load_model("anysam-nano", device="cpu", precision=precision)
     cache = StoredCache(store=store)
     fresh = logits(nano, cache, plane)
     regions = cache.statistics.encoded

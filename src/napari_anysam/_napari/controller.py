@@ -230,7 +230,8 @@ class SegmentController:
             return
         with reporting():
             self._clicking.keep_fresh()
-            run = Propagation(work, work.frame(), where, model, self._tell, self._run_ended)
+            store = self._clicking.running.store
+            run = Propagation(work, work.frame(), where, model, store, self._tell, self._run_ended)
             run.start(self._inference)
             self._propagation = run
         self._tell()

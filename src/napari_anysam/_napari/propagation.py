@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.inference import InferenceThread, Ticket
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
+    from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.prompts import Prompt
 
 __all__ = ["Propagation", "StackAxis", "StackRange", "reason_not_to_propagate"]
@@ -100,6 +101,8 @@ class Propagation:
         The plane shown at the start; hidden axes other than the range's stay where they are.
     where : StackRange
     model : PromptableModel
+    store : EmbeddingStore or None
+        Where planes may lie that were encoded before.
     on_change : callable
         Called when progress was made.
     on_end : callable
@@ -119,6 +122,7 @@ class Propagation:
         frame: PlaneFrame,
         where: StackRange,
         model: PromptableModel,
+        store: EmbeddingStore | None,
         on_change: Callable[[], None],
         on_end: Callable[[Exception | None], None],
     ) -> None:
@@ -129,6 +133,7 @@ class Propagation:
         self._frame = frame
         self._where = where
         self._model = model
+        self._store = store
         self._on_change = on_change
         self._on_end = on_end
         self._planes = stack_of(work.image, frame, where.axis)
@@ -180,7 +185,7 @@ class Propagation:
         """Follow the objects, in the inference thread."""
         from napari_anysam.segmentation.tracking import Tracker
 
-        tracker = Tracker(self._model, self._planes, self._conditioning)
+        tracker = Tracker(self._model, self._planes, self._conditioning, store=self._store)
         where = self._where
         results = tracker.run(
             self._prompts,

@@ -15,13 +15,14 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_anysam.errors import EmbeddingError
+from napari_anysam.errors import AnySAMWarning, EmbeddingError
 from napari_anysam.networks.protocol import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class EmbeddingStore:
         self.folder = Path(folder)
         self.max_bytes = max_bytes
         self._unseen: int | None = None
+        self._has_warned = False
 
     @property
     def room(self) -> int:
@@ -89,26 +91,13 @@ class EmbeddingStore:
     def get(self, name: str, model: PromptableModel) -> Embedding | None:
         """Return an embedding on the model's device and mark it as used, or None.
 
-        A damaged file is deleted.
-
-        Raises
-        ------
-        EmbeddingError
-            If the disk refuses.
+        A damaged file is deleted; a disk that refuses is warned of.
         """
-        from napari_anysam.networks.embedding_files import load_embedding
-
-        path = self._path(name)
-        with self._disk_errors("read"):
-            try:
-                embedding = load_embedding(path, model)
-            except FileNotFoundError:
-                return None
-            except EmbeddingError:
-                path.unlink(missing_ok=True)
-                return None
-        self._touch(path)
-        return embedding
+        try:
+            return self._read(name, model)
+        except EmbeddingError as error:
+            self.warn(error)
+            return None
 
     def holds(self, name: str) -> bool:
         """Tell whether an embedding is there, without reading it, and mark it as used."""
@@ -134,6 +123,27 @@ class EmbeddingStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._make_room(embedding.nbytes)
             save_embedding(embedding, self._path(name))
+
+    def warn(self, error: EmbeddingError) -> None:
+        """Warn of a disk that refuses, the first time."""
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(str(error), AnySAMWarning, stacklevel=2)
+
+    def _read(self, name: str, model: PromptableModel) -> Embedding | None:
+        from napari_anysam.networks.embedding_files import load_embedding
+
+        path = self._path(name)
+        with self._disk_errors("read"):
+            try:
+                embedding = load_embedding(path, model)
+            except FileNotFoundError:
+                return None
+            except EmbeddingError:
+                path.unlink(missing_ok=True)
+                return None
+        self._touch(path)
+        return embedding
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}{_SUFFIX}"

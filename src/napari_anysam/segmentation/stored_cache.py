@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
-from napari_anysam.errors import AnySAMWarning, EmbeddingError
+from napari_anysam.errors import EmbeddingError
 from napari_anysam.networks import out_of_memory
 from napari_anysam.segmentation.embedding_store import EmbeddingStore, content_name
 from napari_anysam.segmentation.embeddings import EmbeddingCache
@@ -40,7 +39,6 @@ class StoredCache(EmbeddingCache):
     def __init__(self, max_bytes: int = 2**30, store: EmbeddingStore | None = None) -> None:
         super().__init__(max_bytes)
         self.store = store
-        self._has_warned = False
 
     def encoded(
         self,
@@ -59,7 +57,7 @@ class StoredCache(EmbeddingCache):
             return widened(half, model)
         pixels = read()
         name = "" if self.store is None else content_name(model, pixels)
-        half = self._from_disk(name, model)
+        half = None if self.store is None else self.store.get(name, model)
         if half is not None:
             self._count(disk=1)
         else:
@@ -69,27 +67,13 @@ class StoredCache(EmbeddingCache):
         self.put(key, half)
         return widened(half, model)
 
-    def _from_disk(self, name: str, model: PromptableModel) -> Embedding | None:
-        if self.store is None:
-            return None
-        try:
-            return self.store.get(name, model)
-        except EmbeddingError as error:
-            self._warn(error)
-            return None
-
     def _to_disk(self, name: str, half: Embedding) -> None:
         if self.store is None:
             return
         try:
             self.store.put(name, half)
         except EmbeddingError as error:
-            self._warn(error)
-
-    def _warn(self, error: EmbeddingError) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            warnings.warn(str(error), AnySAMWarning, stacklevel=2)
+            self.store.warn(error)
 
 
 def user_cache() -> StoredCache:
