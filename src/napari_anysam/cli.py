@@ -1,4 +1,4 @@
-"""The command line: ``anysam segment``, ``propagate``, ``replay``, ``export``, ``models`` and more.
+"""The command line: ``anysam segment``, ``propagate``, ``precompute``, ``replay``, ``models`` ...
 
 Results go to files and their paths to stdout; progress and errors go to stderr. Torch is imported
 only when everything that can be checked without it has been checked.
@@ -18,6 +18,7 @@ from napari_anysam import __version__
 from napari_anysam.cli_export import add_export
 from napari_anysam.cli_masks import add_mask_options, mask_options
 from napari_anysam.cli_models import add_models
+from napari_anysam.cli_precompute import add_precompute
 from napari_anysam.cli_replay import add_replay
 from napari_anysam.errors import AnySAMError, PromptError
 
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands)
     _add_propagate(commands)
+    add_precompute(commands, _load)
     add_replay(commands)
     add_export(commands)
     add_models(commands)

@@ -97,6 +97,7 @@ def _precision() -> dict[str, str]:
 def _folders() -> dict[str, Any]:
     from huggingface_hub.constants import HF_HUB_CACHE
 
+    from napari_anysam.segmentation.stored_cache import user_store
     from napari_anysam.settings import config_folder, read_settings
 
     settings = read_settings()
@@ -104,6 +105,9 @@ def _folders() -> dict[str, Any]:
     answer |= {name: str(value) for name, value in settings.model_dump().items() if value}
     models = next(path for path in (settings.models, *settings.models.parents) if path.exists())
     answer["free for models"] = f"{shutil.disk_usage(models).free / 1e9:.1f} GB"
+    kept = user_store()
+    if kept is not None:
+        answer["embeddings"] = f"{kept.nbytes / 1e9:.1f} GB of {kept.max_bytes / 1e9:g} GB"
     return answer
 
 

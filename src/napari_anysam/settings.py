@@ -57,7 +57,11 @@ class Settings(BaseSettings):
     site_models : Path, optional
         A folder of models that a site shares, read-only; looked at after the user's own.
     cache : Path
-        What this package has measured lies here; it may be deleted at any time.
+        What this package has measured and encoded lies here; it may be deleted at any time.
+    embedding_memory_gb : float
+        Embeddings of the images of a window that are kept in memory, in GB of 1e9 bytes.
+    embedding_disk_gb : float
+        Embeddings that are kept in the folder ``embeddings`` of ``cache``, in GB; 0 keeps none.
     mirror : str, optional
         Address below which a model's file is asked for before its official address.
     proxy : str, optional
@@ -77,6 +81,8 @@ class Settings(BaseSettings):
     models: Path = Field(default_factory=_default_models)
     site_models: Path | None = None
     cache: Path = Field(default_factory=_default_cache)
+    embedding_memory_gb: float = Field(default=1, ge=0)
+    embedding_disk_gb: float = Field(default=10, ge=0)
     mirror: str | None = None
     proxy: str | None = None
     offline: bool = Field(default_factory=_hub_is_offline)

@@ -119,6 +119,29 @@ def test_clicks_go_between_the_planes_of_a_stream(inference, hands):
     assert seen == [0, None, 1, 2, None]
 
 
+def test_work_in_the_background_comes_last_and_can_see_who_waits(inference, hands):
+    order, gate = [], Gate()
+
+    def planes(name):
+        def make(_cancelled):
+            for plane in range(2):
+                order.append(f"{name} {plane}")
+                yield plane
+
+        return make
+
+    inference.ask(gate, lambda _: None, lambda _: None)
+    assert gate.entered.wait(20)
+    for name, priority in (("back", Priority.BACKGROUND), ("run", Priority.PLANE)):
+        assert not inference.is_wanted_before(priority)
+        inference.stream(planes(name), lambda _: None, lambda _: None, priority=priority)
+    assert inference.is_wanted_before(Priority.BACKGROUND)
+    assert not inference.is_wanted_before(Priority.PLANE)
+    gate.opened.set()
+    hands.run(7)
+    assert order == ["run 0", "run 1", "back 0", "back 1"]
+
+
 def test_a_stream_waits_for_its_reader(inference, hands):
     made = []
 

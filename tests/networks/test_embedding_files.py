@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from napari_anysam import load_model
 from napari_anysam.errors import EmbeddingError
 from napari_anysam.networks.embedding_files import load_embedding, save_embedding
 from napari_anysam.networks.protocol import Embedding
@@ -27,6 +28,18 @@ def test_what_was_saved_comes_back(nano, embedding, file):
     assert found.model_key == nano.key
     assert found.tensors.keys() == embedding.tensors.keys()
     assert all(torch.equal(one, found.tensors[name]) for name, one in embedding.tensors.items())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_tensors_lie_in_memory_as_before(precision, tmp_path):
+    model = load_model("anysam-nano", device="cpu", precision=precision)
+    embedding = model.encode(seeded_image(60, 80))
+    assert not all(one.is_contiguous() for one in embedding.tensors.values())
+    save_embedding(embedding, tmp_path / "plane")
+    found = load_embedding(tmp_path / "plane", model)
+    for name, one in embedding.tensors.items():
+        assert found.tensors[name].stride() == one.stride()
+        assert torch.equal(found.tensors[name], one)
 
 
 def test_a_loaded_embedding_does_not_need_its_file(nano, embedding, file):
@@ -56,6 +69,19 @@ def test_a_file_with_a_wrong_bit_is_refused(nano, file):
     file.write_bytes(content)
     with pytest.raises(EmbeddingError, match="is damaged; delete it and encode the image again"):
         load_embedding(file, nano)
+
+
+def test_no_wrong_bit_in_what_describes_the_tensors_is_trusted(nano, tmp_path):
+    tensors = {"features": torch.arange(12.0).reshape(3, 4), "fine": torch.ones(2).half()}
+    path = tmp_path / "plane"
+    save_embedding(Embedding(tensors, (60, 80), nano.key), path)
+    content = path.read_bytes()
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(EmbeddingError):
+            load_embedding(path, nano)
 
 
 def test_another_safetensors_file_is_refused(nano, tmp_path):

@@ -13,11 +13,13 @@ import zarr
 from comparison import AS_IT_IS
 from discs import make_discs
 
-from napari_anysam import Prompt, propagate
+from napari_anysam import Prompt, load_model, propagate
 from napari_anysam.errors import CapabilityError, ImageError, PromptError
 from napari_anysam.images.planes import Planes
 from napari_anysam.networks.sam import SamModel
+from napari_anysam.segmentation.embedding_store import EmbeddingStore
 from napari_anysam.segmentation.embeddings import EmbeddingCache
+from napari_anysam.segmentation.precompute import precompute
 from napari_anysam.segmentation.tracking import Tracker
 from tiny_sam import tiny_sam
 
@@ -134,6 +136,25 @@ def test_corrections_encode_nothing_again_with_a_cache(nano, moving_discs):
     before = len(counting.reads)
     list(tracker.run([box_of(labels, 1, 0), box_of(labels, 1, 4)]))
     assert len(counting.reads) == before
+
+
+@pytest.mark.parametrize(("precision", "encoded"), [("bf16", 0), ("fp32", 5)])
+def test_planes_on_disk_are_not_encoded_unless_they_are_rounded_there(
+    moving_discs, tmp_path, precision, encoded
+):
+    model = load_model("anysam-nano", device="cpu", precision=precision)
+    planes, prompts = Planes(moving_discs[0][:5]), [box_of(moving_discs[1], 1, 0)]
+    store = EmbeddingStore(tmp_path, 10**9)
+    list(precompute(model, planes, AS_IT_IS, store))
+    expected = list(Tracker(model, planes, AS_IT_IS, region="plane").run(prompts))
+    calls = []
+    encode = model.encode
+    model.encode = lambda image, **more: calls.append(image.shape) or encode(image, **more)
+    found = list(Tracker(model, planes, AS_IT_IS, region="plane", store=store).run(prompts))
+    assert len(calls) == encoded
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one.labels, other.labels)
+        assert np.array_equal(one.scores, other.scores)
 
 
 def test_what_a_run_holds_does_not_grow_with_the_stack(nano):

@@ -26,6 +26,7 @@ from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
 from napari_anysam._napari.object_looks import colours_of
 from napari_anysam._napari.objects import Objects
+from napari_anysam._napari.precomputing import Precomputing
 from napari_anysam._napari.propagation import Propagation, StackAxis
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.status import Status
@@ -74,6 +75,8 @@ class SegmentController:
         The status or the chosen layers are different now.
     looks : ImageControl
         How the image is seen.
+    precomputing : Precomputing
+        Encodes stacks in the background.
     """
 
     changed = Signal()
@@ -89,6 +92,7 @@ class SegmentController:
         self._picker = LabelPicker(viewer)
         self.objects = Objects(viewer, self._clicking)
         self.looks = ImageControl(viewer, self._inference, self._clicking, self._tell)
+        self.precomputing = Precomputing(self._inference, self._tell)
         self._workspaces: dict[Any, Workspace] = {}
         self._propagation: Propagation | None = None
         self._last_run: Propagation | None = None
@@ -140,6 +144,11 @@ class SegmentController:
         """Return the colour of an object, red to alpha in 0 to 1."""
         red, green, blue, alpha = colours_of(self.labels, [object_id])[0]
         return float(red), float(green), float(blue), float(alpha)
+
+    @property
+    def can_precompute(self) -> bool:
+        """Whether there is an image and a model to encode it with."""
+        return self.workspace is not None and self._clicking.running.model is not None
 
     def image_choices(self) -> list[Any]:
         """Return the image layers of the viewer."""
@@ -337,9 +346,20 @@ class SegmentController:
             return
         with reporting():
             self._clicking.keep_fresh()
-            run = Propagation(work, work.frame(), where, model, self._tell, self._run_ended)
+            store = self._clicking.running.store
+            run = Propagation(work, work.frame(), where, model, store, self._tell, self._run_ended)
             run.start(self._inference)
             self._propagation = run
+        self._tell()
+
+    def precompute(self, where: StackRange) -> None:
+        """Encode the planes of a stack in the background."""
+        work, running = self.workspace, self._clicking.running
+        if work is None or running.model is None:
+            return
+        with reporting():
+            frame = work.frame()
+            self.precomputing.start(work, frame, where, running.model, running.store)
         self._tell()
 
     def cancel(self) -> None:
@@ -550,6 +570,7 @@ class SegmentController:
 
     def _on_removed(self, event: Any) -> None:
         layer, run = event.value, self._propagation
+        self.precomputing.forget(layer)
         if run is not None and run.uses(layer):
             run.abandon()
             show_warning(f"{layer.name!r} was removed, so the propagation has ended.")
@@ -575,11 +596,12 @@ class SegmentController:
 
     def _on_loaded(self, model: PromptableModel) -> None:
         running = self._clicking.running
-        running.use_model(model)
+        self.precomputing.cancel()
         work = self.workspace
         if work is not None and self.status.refused_tools.get(self._tool_in_use(work)):
             self._use_first_tool()
         with reporting():
+            running.use_model(model)
             if running.answer is None:
                 self._clicking.ask_here(fresh=True)
         self._tell()

@@ -1,9 +1,9 @@
 """One thread that does all the thinking of one viewer.
 
 torch keeps a pool of helper threads for each thread that calls it, and the networks are not
-re-entrant, so one long-lived thread runs everything. Clicks go before planes of a propagation;
-of the waiting clicks only the latest is answered. Results, errors and progress are handed to
-``deliver``, which brings them to the thread that owns the window.
+re-entrant, so one long-lived thread runs everything. Clicks go before planes of a propagation, and
+those before work in the background; of the waiting clicks only the latest is answered. Results,
+errors and progress are handed to ``deliver``, which brings them to the thread that owns the window.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Priority(IntEnum):
     CLICK = 0
     LOAD = 1
     PLANE = 2
+    BACKGROUND = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -128,13 +129,20 @@ class InferenceThread:
         make: Callable[[Callable[[], bool]], Iterator[Any]],
         on_item: Callable[[Any], None],
         on_end: Callable[[Exception | None], None],
+        *,
+        priority: Priority = Priority.PLANE,
     ) -> Ticket:
         """Walk through a generator, one item per turn, so that clicks come in between.
 
         Cancelling ends it after the item in progress; ``on_end`` is called in any case, with the
         error that ended it or None. At most a few items wait unread in the window's thread.
         """
-        return _Stream(self, make, on_item, on_end).ticket
+        return _Stream(self, make, on_item, on_end, priority).ticket
+
+    def is_wanted_before(self, priority: Priority) -> bool:
+        """Whether work that goes before this priority is waiting."""
+        with self._changed:
+            return any(self._queues[other] for other in Priority if other < priority)
 
     def stop(self, timeout: float = 10.0) -> bool:
         """Cancel everything and end the thread; nothing is delivered afterwards.
@@ -207,8 +215,9 @@ class _Stream:
         make: Callable[[Callable[[], bool]], Iterator[Any]],
         on_item: Callable[[Any], None],
         on_end: Callable[[Exception | None], None],
+        priority: Priority,
     ) -> None:
-        self.ticket = Ticket(Priority.PLANE)
+        self.ticket = Ticket(priority)
         self._owner = owner
         self._make = make
         self._on_item = on_item

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.inference import InferenceThread, Ticket
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
+    from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.journal import ModelRecord
 
 __all__ = ["Propagation", "StackAxis", "StackRange", "reason_not_to_propagate"]
@@ -102,6 +103,8 @@ class Propagation:
         The plane shown at the start; hidden axes other than the range's stay where they are.
     where : StackRange
     model : PromptableModel
+    store : EmbeddingStore or None
+        Where planes may lie that were encoded before.
     on_change : callable
         Called when progress was made.
     on_end : callable
@@ -121,6 +124,7 @@ class Propagation:
         frame: PlaneFrame,
         where: StackRange,
         model: PromptableModel,
+        store: EmbeddingStore | None,
         on_change: Callable[[], None],
         on_end: Callable[[Exception | None], None],
     ) -> None:
@@ -131,6 +135,7 @@ class Propagation:
         self._frame = frame
         self._where = where
         self._model = model
+        self._store = store
         self._on_change = on_change
         self._on_end = on_end
         self._look = work.appearance.look()
@@ -186,7 +191,7 @@ class Propagation:
         from napari_anysam.segmentation.tracking import Tracker
 
         self._record = record_of(self._model)
-        tracker = Tracker(self._model, self._planes, self._conditioning)
+        tracker = Tracker(self._model, self._planes, self._conditioning, store=self._store)
         where = self._where
         results = tracker.run(
             self._prompts,

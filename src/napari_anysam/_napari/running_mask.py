@@ -16,6 +16,7 @@ from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import Asked, Recipe, record_of
 from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.session import KeptMask
+from napari_anysam.segmentation.stored_cache import user_cache
 from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.candidates import Candidate, Prediction
+    from napari_anysam.segmentation.embedding_store import EmbeddingStore
+    from napari_anysam.segmentation.embeddings import Statistics
     from napari_anysam.segmentation.journal import ModelRecord
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import PromptKey
+    from napari_anysam.segmentation.stored_cache import StoredCache
     from napari_anysam.segmentation.windows import Window
 
 _MOST_CANDIDATES = 3
@@ -73,6 +77,7 @@ class Answer:
     """A request and the masks that came back, one of them chosen.
 
     ``asked`` ends with what was asked for; what comes before it was refined on the way.
+    ``used`` says where the embeddings came from.
     """
 
     request: Request
@@ -80,6 +85,7 @@ class Answer:
     model: ModelRecord
     asked: tuple[Asked, ...]
     options: MaskOptions
+    used: Statistics
     choice: int = 0
     _windows: dict[int, Window | None] = field(default_factory=dict)
 
@@ -146,6 +152,7 @@ class RunningMask:
         self._on_answer = on_answer
         self._on_error = on_error
         self._predictor: PlanePredictor | None = None
+        self._cache: StoredCache | None = None
         self._ticket: Ticket | None = None
 
     @property
@@ -159,6 +166,11 @@ class RunningMask:
         return None if self._predictor is None else self._predictor.model
 
     @property
+    def store(self) -> EmbeddingStore | None:
+        """Embeddings on disk that answers come from; None if none are kept there."""
+        return None if self._cache is None else self._cache.store
+
+    @property
     def key(self) -> PromptKey | None:
         """Object and plane that are asked for or shown; None if there is nothing."""
         if self.request is not None:
@@ -166,13 +178,14 @@ class RunningMask:
         return None if self.answer is None else self.answer.request.key
 
     def use_model(self, model: PromptableModel) -> None:
-        """Answer with this network from now on; embeddings of the one before are let go."""
-        self._predictor = PlanePredictor(model)
+        """Answer with this network from now on; embeddings of the one before leave memory."""
+        self._cache = user_cache()
+        self._predictor = PlanePredictor(model, self._cache)
 
     def forget_embeddings(self) -> None:
         """Free the embeddings of images that are gone."""
-        if self._predictor is not None:
-            self._predictor.cache.clear()
+        if self._cache is not None:
+            self._cache.clear()
 
     def ask(self, request: Request) -> None:
         """Ask for a mask; an earlier request that was not committed is dropped."""
@@ -192,6 +205,7 @@ class RunningMask:
         )
 
         def predict(cancelled: Callable[[], bool]) -> Answer:
+            before = predictor.cache.statistics
             prediction = predictor.predict(
                 source.read,
                 source.key,
@@ -202,7 +216,8 @@ class RunningMask:
                 box_padding=options.box_padding,
             )
             best = replace(prediction, candidates=prediction.candidates[:_MOST_CANDIDATES])
-            return Answer(request, best, record_of(predictor.model), asked, options)
+            used = predictor.cache.statistics.since(before)
+            return Answer(request, best, record_of(predictor.model), asked, options, used)
 
         self.request = request
         self._ticket = self._inference.ask(

@@ -25,9 +25,10 @@ from napari_anysam._napari.layer_combo import LayerCombo
 from napari_anysam._napari.many_section import ManySection
 from napari_anysam._napari.mask_section import MaskSection
 from napari_anysam._napari.object_table import ObjectSection
+from napari_anysam._napari.precompute_section import PrecomputeSection
 from napari_anysam._napari.session_section import SessionSection
 from napari_anysam._napari.stack_section import StackSection
-from napari_anysam._napari.status import Status, sentence, why_not
+from napari_anysam._napari.status import Status, sentence, source_in_words, why_not
 from napari_anysam._napari.tool_row import ToolRow
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.look = ImageSection()
         self.session = SessionSection(self._viewer, self.controller)
         self.score.setToolTip("How well the model thinks this mask fits; 1 is perfect.")
+        self.precompute = PrecomputeSection(self.controller, self.stack.chosen_range)
         self.prompts.setToolTip("What you have marked for this object.")
         self.object_id.setToolTip("The label that this object gets; choose one to go on with it.")
         self.manager_button.setToolTip("Choose, load or download a model.")
@@ -169,6 +171,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.objects_fold.addWidget(self.objects)
         self.stack_fold = QCollapsible("Stack")
         self.stack_fold.addWidget(self.stack)
+        self.stack_fold.addWidget(self.precompute)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.hint)
@@ -282,6 +285,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.stack.show_status(status)
         self.many.show_status(status, control.labels_to_refine())
         self.look.show_view(control.looks.view, axes)
+        self.precompute.render_state()
         if bool(axes) != self._had_axes:
             self._had_axes = bool(axes)
             (self.stack_fold.expand if axes else self.stack_fold.collapse)(animate=False)
@@ -302,7 +306,12 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         with QSignalBlocker(self.object_id):
             self.object_id.setValue(status.object_id)
         self.object_id.setEnabled(self.controller.image is not None)
-        self.score.setText("" if status.score is None else f"score {status.score:.2f}")
+        cached = "" if status.encoded else ", cached"
+        self.score.setText("" if status.score is None else f"score {status.score:.2f}{cached}")
+        source = source_in_words(status)
+        self.score.setToolTip(
+            f"How well the model thinks this mask fits; 1 is perfect. {source}".strip()
+        )
         several = f"Mask {status.candidate}/{status.candidates}"
         self.candidate_button.setText(several if status.candidates else "Mask")
         self.prompts.setText(_prompts_in_words(status))

@@ -74,11 +74,18 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def ask_to_propagate(self) -> None:
         """Emit ``propagate`` with what is chosen."""
+        chosen = self.chosen_range()
+        if chosen is not None:
+            self.propagate.emit(chosen)
+
+    def chosen_range(self) -> StackRange | None:
+        """Return what is chosen; None if there is no axis."""
         index = self.axis.currentIndex()
-        if 0 <= index < len(self._axes):
-            first, last = sorted((self.first.value(), self.last.value()))
-            direction = _DIRECTIONS[self.direction.currentIndex()][1]
-            self.propagate.emit(StackRange(self._axes[index].axis, first, last, direction))
+        if not 0 <= index < len(self._axes):
+            return None
+        first, last = sorted((self.first.value(), self.last.value()))
+        direction = _DIRECTIONS[self.direction.currentIndex()][1]
+        return StackRange(self._axes[index].axis, first, last, direction)
 
     def show_axes(self, axes: Sequence[StackAxis]) -> None:
         """Offer these axes; the range starts again when they are others than before."""

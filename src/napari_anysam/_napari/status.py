@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Stage", "Status", "progress_in_words", "seconds_in_words", "sentence", "why_not"]
+__all__ = [
+    "Stage",
+    "Status",
+    "progress_in_words",
+    "seconds_in_words",
+    "sentence",
+    "source_in_words",
+    "why_not",
+]
 
 
 _HOW_TO_BEGIN = {
@@ -77,6 +85,8 @@ class Status:
         Planes of the propagation that runs, or of the one that ended last.
     seconds_left : float or None
         None until it can be estimated.
+    from_memory, from_disk, encoded : int
+        Where the embeddings of the mask that is previewed came from.
     """
 
     stage: Stage = Stage.NO_IMAGE
@@ -100,6 +110,9 @@ class Status:
     done: int = 0
     total: int = 0
     seconds_left: float | None = None
+    from_memory: int = 0
+    from_disk: int = 0
+    encoded: int = 0
 
     @property
     def has_prompts(self) -> bool:
@@ -172,6 +185,17 @@ def progress_in_words(status: Status) -> str:
     left = status.seconds_left
     words = "" if left is None else f", {seconds_in_words(left)} left"
     return f"{status.done} of {status.total} planes{words}"
+
+
+def source_in_words(status: Status) -> str:
+    """Say whether the mask that is previewed took the network's encoder, or what is kept of it."""
+    parts = [
+        f"{status.from_memory} from memory" if status.from_memory else "",
+        f"{status.from_disk} from disk" if status.from_disk else "",
+        f"{status.encoded} encoded now" if status.encoded else "",
+    ]
+    said = ", ".join(part for part in parts if part)
+    return f"Encoded image regions: {said}." if said else ""
 
 
 def seconds_in_words(seconds: float) -> str:

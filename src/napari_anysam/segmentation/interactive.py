@@ -59,7 +59,7 @@ class PlanePredictor:
     model : PromptableModel
         Called from one thread only.
     cache : EmbeddingCache, optional
-        Shared with others, or a new one.
+        Shared with others, or a new one. A ``StoredCache`` also keeps embeddings on disk, rounded.
     """
 
     def __init__(self, model: PromptableModel, cache: EmbeddingCache | None = None) -> None:
@@ -170,11 +170,7 @@ class PlanePredictor:
         self, plane: _Plane, region: Region, cancelled: Callable[[], bool] | None
     ) -> Embedding:
         key = (self.model.key, plane.key, region)
-        embedding = self.cache.get(key)
-        if embedding is None:
-            embedding = out_of_memory.encode(self.model, plane.crop(region), cancelled=cancelled)
-            self.cache.put(key, embedding)
-        return embedding
+        return self.cache.encoded(self.model, key, lambda: plane.crop(region), cancelled)
 
     def _decode(
         self,

@@ -15,6 +15,7 @@ from napari_anysam.segmentation.canvas import shaped_mask
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import plane_index, rewrite
 from napari_anysam.segmentation.saved_session import check_image
+from napari_anysam.segmentation.stored_cache import StoredCache
 from napari_anysam.segmentation.tracking import Tracker
 from napari_anysam.segmentation.windows import tight_window
 
@@ -217,7 +218,9 @@ class _Again:
     def _predictor_of(self, record: ModelRecord) -> PlanePredictor:
         if self._predictor is None or record != self._record:
             self._predictor = None  # free it before the next one is loaded
-            self._predictor, self._record = PlanePredictor(self._load(record)), record
+            # As in the window: embeddings are rounded before their first use.
+            self._predictor = PlanePredictor(self._load(record), StoredCache())
+            self._record = record
         return self._predictor
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_anysam.images.conditioning import Conditioning, Contrast
     from napari_anysam.images.planes import Planes
     from napari_anysam.networks.protocol import PromptableModel
+    from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.tracking_plan import Plan
     from napari_anysam.segmentation.tracking_results import Answer, PackedAnswer
@@ -59,6 +60,9 @@ class Tracker:
     cache : EmbeddingCache, optional
         Takes every embedding of a run, so that corrections need not encode again. Without it only
         planes that the same run comes back to are kept, up to 256 MiB.
+    store : EmbeddingStore, optional
+        Embeddings on disk; planes and regions that are there are not encoded again, unless the
+        model computes in fp32, whose embeddings are rounded there.
     plane_key : callable, optional
         Index of a plane to what names its pixels and conditioning in ``cache``; by default unique
         to this tracker.
@@ -77,6 +81,7 @@ class Tracker:
         *,
         region: Literal["auto", "plane"] = "auto",
         cache: EmbeddingCache | None = None,
+        store: EmbeddingStore | None = None,
         plane_key: Callable[[int], Hashable] | None = None,
     ) -> None:
         if not isinstance(model, TrackingModel) or not model.capabilities.tracking:
@@ -92,6 +97,7 @@ class Tracker:
         self._region = region
         self._keeps_all = cache is not None
         self._cache = EmbeddingCache(REVISIT_BYTES) if cache is None else cache
+        self._store = store
         identity = object()  # not this tracker: it would hold itself, and the network with it
         self._plane_key = plane_key or (lambda index: (identity, index))
 
@@ -131,7 +137,13 @@ class Tracker:
     def _run(self, plan: Plan, cancelled: Callable[[], bool]) -> Iterator[PropagationResult]:
         zoom = self._region == "auto"
         source = PlaneSource(
-            self._model, self._planes, self._conditioning, self._cache, self._plane_key, cancelled
+            self._model,
+            self._planes,
+            self._conditioning,
+            self._cache,
+            self._store,
+            self._plane_key,
+            cancelled,
         )
         source.held = HELD_FOR_REGIONS if zoom else 1
         follower = Follower(self._model, source, plan, zoom=zoom)

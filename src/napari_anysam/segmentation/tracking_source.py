@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.networks import out_of_memory
+from napari_anysam.segmentation.embedding_store import content_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from napari_anysam.images.conditioning import Conditioning
     from napari_anysam.images.planes import Planes
     from napari_anysam.networks.protocol import Embedding, PromptableModel
+    from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.embeddings import EmbeddingCache
     from napari_anysam.segmentation.regions import Region
 
@@ -32,7 +34,7 @@ class PlaneSource:
     ----------
     model : PromptableModel
         The network.
-    planes, conditioning, cache, plane_key
+    planes, conditioning, cache, store, plane_key
         See ``tracking.Tracker``.
     cancelled : callable
         Asked between encoder blocks.
@@ -51,6 +53,7 @@ class PlaneSource:
         planes: Planes,
         conditioning: Conditioning,
         cache: EmbeddingCache,
+        store: EmbeddingStore | None,
         plane_key: Callable[[int], Hashable],
         cancelled: Callable[[], bool],
     ) -> None:
@@ -61,21 +64,31 @@ class PlaneSource:
         self.cache = cache
         self.cancelled = cancelled
         self.key = plane_key
+        # What is stored of fp32 networks is rounded, and a run shall not depend on what was stored.
+        self._store = None if model.precision == "fp32" else store
         self._model = model
         self._planes = planes
         self._conditioning = conditioning
         self._held: OrderedDict[int, NDArray[Any]] = OrderedDict()
 
     def embedding(self, plane: int, region: Region) -> Embedding:
-        """Encode a region of a plane, or take it from the cache."""
+        """Encode a region of a plane, or take it from the cache or the store."""
         key = (self._model.key, self.key(plane), region)
         embedding = self.cache.get(key)
         if embedding is None:
             pixels = self._conditioning.at(plane).apply(self._read(plane)[region.slices])
-            embedding = out_of_memory.encode(self._model, pixels, cancelled=self.cancelled)
+            embedding = self._stored(pixels)
+            if embedding is None:
+                embedding = out_of_memory.encode(self._model, pixels, cancelled=self.cancelled)
             if self.keep:
                 self.cache.put(key, embedding)
         return embedding
+
+    def _stored(self, pixels: NDArray[np.uint8]) -> Embedding | None:
+        """Return what somebody encoded before; a run writes nothing there, as its regions move."""
+        if self._store is None:
+            return None
+        return self._store.get(content_name(self._model, pixels), self._model)
 
     def pixels(self, plane: int) -> NDArray[np.uint8]:
         """Return a whole plane as the network sees it, uint8 (H, W, 3)."""
