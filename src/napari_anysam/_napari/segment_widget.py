@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QFormLayout,
+    QFrame,
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["SegmentWidget"]
 
 MANAGER_NAME = "Model manager"
+
+_LEAST_SECTIONS = 120
+"""Pixels that are left for the sections in a low window: a few of their titles."""
 
 _TOOLTIPS = {
     "redo": f"Do what was undone again ({in_words('redo')}).",
@@ -167,11 +172,6 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         form.addRow("Labels", self.labels_combo)
         form.addRow("Model", _row((self.model_name, 1), (self.manager_button, 0)))
         form.addRow("Object", _row((self.object_id, 1), (self.candidate_button, 0)))
-        self.objects_fold = QCollapsible("Objects")
-        self.objects_fold.addWidget(self.objects)
-        self.stack_fold = QCollapsible("Stack")
-        self.stack_fold.addWidget(self.stack)
-        self.stack_fold.addWidget(self.precompute)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.hint)
@@ -180,20 +180,33 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(_row((self.prompts, 1), (self.score, 0)))
         layout.addWidget(_row((self.undo_button, 1), (self.redo_button, 1), (self.clear_button, 1)))
         layout.addWidget(_row((self.accept_button, 1), (self.new_button, 1)))
-        layout.addWidget(self.objects_fold)
-        for title, section in (("Many objects", self.many), ("Mask", self.mask)):
-            fold = QCollapsible(title)
-            fold.addWidget(section)
-            layout.addWidget(fold)
-        layout.addWidget(self.stack_fold)
-        self.look_fold = QCollapsible("Image")
-        self.look_fold.addWidget(self.look)
-        layout.addWidget(self.look_fold)
-        layout.addWidget(self.session)
-        layout.addStretch(1)
+        layout.addWidget(self._sections(), 1)
         for button in self.findChildren(QPushButton):
             # By click they would take the keys away from the image.
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+
+    def _sections(self) -> QScrollArea:
+        """Return what can be folded away, to be scrolled where the window is low."""
+        self.objects_fold = _fold("Objects", self.objects)
+        self.stack_fold = _fold("Stack", self.stack, self.precompute)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.objects_fold)
+        layout.addWidget(self.stack_fold)
+        layout.addWidget(_fold("Mask", self.mask))
+        layout.addWidget(_fold("Many objects", self.many))
+        layout.addWidget(_fold("Image", self.look))
+        layout.addWidget(_fold("Session", self.session))
+        layout.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setMinimumHeight(_LEAST_SECTIONS)
+        area.setWidget(content)
+        return area
 
     def _connect(self) -> None:
         control = self.controller
@@ -344,6 +357,13 @@ def _prompts_in_words(status: Status) -> str:
 def _count(number: int, what: str) -> str:
     plural = f"{what}es" if what.endswith("x") else f"{what}s"
     return "" if not number else f"{number} {what if number == 1 else plural}"
+
+
+def _fold(title: str, *sections: QWidget) -> QCollapsible:
+    fold = QCollapsible(title)
+    for section in sections:
+        fold.addWidget(section)
+    return fold
 
 
 def _row(*parts: tuple[QWidget, int]) -> QWidget:
