@@ -22,6 +22,7 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from superqt import QCollapsible
 
 from napari_anysam._napari.active_model import active_model
 from napari_anysam._napari.segment_widget import SegmentWidget
@@ -173,8 +174,14 @@ class Desk:
         self.settle()
 
     def press(self, button) -> None:
-        """Press a button of the dock with the mouse."""
+        """Press a button of the dock with the mouse, in a section that is unfolded for it."""
         assert button.isEnabled(), button.toolTip()
+        parent = button.parent()
+        while parent is not None:
+            if isinstance(parent, QCollapsible):
+                parent.expand(animate=False)
+            parent = parent.parent()
+        self.settle()
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
         self.settle()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from napari.layers import Labels, Points, Shapes
+from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_anysam._napari.coordinates import corners_from_box, layer_map, spatial_shape
 from napari_anysam._napari.drawn_prompts import (
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 _COLOURS = {"positive": "#35d06c", "negative": "#ff4b4b"}
+_SAME_COLOUR = 0.01
 _STROKES = {True: "#ffd91a", False: _COLOURS["negative"]}
 _TRANSFORM = ("scale", "translate", "rotate", "shear", "affine")
 
@@ -227,18 +229,22 @@ class PromptLayers:
             self.shapes.features = self.shapes.features.assign(object_id=ids)
 
     def paint(self, colours_of: Callable[[Sequence[int]], NDArray[np.float64]]) -> None:
-        """Draw the rims of points and the boxes in the colours of their objects.
+        """Draw the rims of points, and shapes, in the colours of their objects; negative ones red.
 
         Parameters
         ----------
         colours_of : callable
             Returns the (N, 4) colours of N objects.
         """
-        for layer, what in ((self.points, "border_color"), (self.shapes, "edge_color")):
-            if layer is not None and len(layer.data):
-                colours = colours_of(self._ids(layer))
-                if not np.allclose(getattr(layer, what), colours, atol=0.01):
-                    setattr(layer, what, colours)
+        if self.points is not None and len(self.points.data):
+            colours = colours_of(self._ids(self.points))
+            if not np.allclose(self.points.border_color, colours, atol=_SAME_COLOUR):
+                self.points.border_color = colours
+        if self.shapes is not None and len(self.shapes.data):
+            colours = colours_of(self._ids(self.shapes))
+            colours[~_polarity(self.shapes)] = transform_color(_STROKES[False])[0]
+            if not np.allclose(self.shapes.edge_color, colours, atol=_SAME_COLOUR):
+                self.shapes.edge_color = colours
 
     def replace(self, key: PromptKey, prompt: Prompt | None, frame: PlaneFrame) -> None:
         """Make the layers show this prompt, and no other, for one object on one plane."""
