@@ -10,6 +10,7 @@ import numpy as np
 from napari_anysam._napari.coordinates import level0
 from napari_anysam.images.conditioning import Conditioning
 from napari_anysam.images.planes import Planes
+from napari_anysam.segmentation.plane_pixels import WindowedPlane
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -79,6 +80,10 @@ class PlaneSource:
         """Return the plane as uint8 (H, W, 3), as the user sees it."""
         return self.conditioning.apply(self.planes.read(0))
 
+    def pixels(self) -> WindowedPlane:
+        """Return the plane as what is read region by region, from the level that suits."""
+        return WindowedPlane(self.planes, self.conditioning)
+
 
 def conditioning_of(layer: Any) -> Conditioning:
     """Return the contrast limits and gamma that the user sees; RGB is taken as it is."""
@@ -97,15 +102,18 @@ def plane_source(layer: Any, frame: PlaneFrame, identity: Hashable) -> PlaneSour
     Parameters
     ----------
     layer : napari Image
-        Multiscale layers give their finest level.
+        Multiscale layers give all levels that the hidden axes have in full.
     frame : PlaneFrame
         Which plane.
     identity : hashable
         Changes when the layer's pixels change; part of the key of cached embeddings.
     """
     fixed = dict(zip(frame.order[:-2], frame.index, strict=True))
-    view = AxisView(level0(layer), frame.order[-2:], fixed, channels=layer.rgb)
-    planes = Planes.single(view, channel_axis=2 if layer.rgb else None)
+    views = [
+        AxisView(level, frame.order[-2:], fixed, channels=layer.rgb)
+        for level in _levels(layer, frame.order[:-2])
+    ]
+    planes = Planes.single(views, channel_axis=2 if layer.rgb else None)
     conditioning = conditioning_of(layer)
     return PlaneSource(planes, conditioning, frame, (identity, frame, conditioning))
 
@@ -119,6 +127,19 @@ def stack_of(layer: Any, frame: PlaneFrame, axis: int) -> Planes:
     }
     view = AxisView(level0(layer), (axis, *frame.order[-2:]), fixed, channels=layer.rgb)
     return Planes(view, axis=0, channel_axis=3 if layer.rgb else None)
+
+
+def _levels(layer: Any, hidden: tuple[int, ...]) -> list[Any]:
+    """Return a layer's arrays; those that are smaller along a hidden axis show other planes."""
+    first = level0(layer)
+    if not getattr(layer, "multiscale", False):
+        return [first]
+    others = [
+        level
+        for level in list(layer.data)[1:]
+        if all(level.shape[axis] == first.shape[axis] for axis in hidden)
+    ]
+    return [first, *others]
 
 
 def _is_slice(part: int | slice) -> bool:

@@ -43,11 +43,12 @@ class Canvas:
         candidate = prediction.best
         region = candidate.region
         points = [(y - region.row, x - region.column) for y, x in _positive_places(prompt)]
-        mask = shape_mask(candidate.logits, self._options, points)
+        logits = candidate.full_logits()
+        mask = shape_mask(logits, self._options, points)
         labels, highest = self.labels[region.slices], self._highest[region.slices]
-        wins = mask & (candidate.logits > highest)
+        wins = mask & (logits > highest)
         labels[wins] = prediction.object_id
-        highest[wins] = candidate.logits[wins]
+        highest[wins] = logits[wins]
 
 
 def _positive_places(prompt: Prompt) -> Iterator[Point]:
