@@ -26,6 +26,7 @@ from napari_anysam.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from napari_anysam._napari.active_model import ActiveModel
     from napari_anysam._napari.propagation import StackRange
@@ -161,6 +162,21 @@ class SegmentController:
             work.choose_labels(layer)
             self._clicking.use_object(work.next_object_id())
         self._tell()
+
+    def keep_labels_in(self, path: Path) -> None:
+        """Write into a label pyramid in this folder from now on."""
+        work = self.workspace
+        if work is not None:
+            with reporting():
+                work.keep_labels_in(path)
+                self._clicking.use_object(work.next_object_id())
+            self._tell()
+
+    def open_brush_window(self) -> None:
+        """Let napari's brush work in the label pyramid, where the user looks."""
+        if self.workspace is not None:
+            with reporting():
+                self.workspace.open_brush_window()
 
     def draw_points(self) -> None:
         """Let clicks in the image add points."""

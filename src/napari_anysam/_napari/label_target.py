@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_anysam._napari.coordinates import spatial_shape
+from napari_anysam._napari.label_store import store_of
 from napari_anysam.errors import ImageError
 from napari_anysam.segmentation.labels import write_mask
 from napari_anysam.segmentation.windows import Window, seen_from
@@ -28,6 +29,9 @@ too ("over"), or background alone, so that an object only grows ("background")."
 
 def can_hold(layer: Any, image: Any) -> bool:
     """Tell whether a Labels layer has an image's pixels and can be written to."""
+    store = store_of(layer)
+    if store is not None:
+        return store.shape == spatial_shape(image)
     if layer.multiscale or layer.ndim != image.ndim:
         return False
     if tuple(layer.data.shape) != spatial_shape(image):
@@ -54,12 +58,13 @@ class LabelTarget:
     def __init__(self, layer: Labels, order: tuple[int, ...]) -> None:
         self.layer = layer
         self.order = order
-        self._largest = _largest(layer.data)
+        self._store = store_of(layer)
+        self._largest = _largest(layer.data) if self._store is None else self._store.largest_id
 
     @property
     def array(self) -> Any:
         """The layer's array with the plane's rows and columns as its last axes."""
-        data = self.layer.data
+        data = self.layer.data if self._store is None else self._store
         if self.order == tuple(range(len(self.order))):
             return data
         if not isinstance(data, np.ndarray):
@@ -72,7 +77,8 @@ class LabelTarget:
     @property
     def largest_id(self) -> int:
         """The largest id that the layer held when it was chosen, or that was written since."""
-        return self._largest
+        painted = 0 if self._store is None else self._store.largest_id
+        return max(self._largest, painted)
 
     def write(
         self,
@@ -101,17 +107,19 @@ class LabelTarget:
             Whether pixels of the earlier mask that somebody erased since stay erased.
         """
         self._check_id(object_id)
-        edits = []
+        edits: list[LabelEdit] = []
         if earlier is not None and policy != "background":
-            edits.append(self._take_back(object_id, frame, window, earlier))
-        if window is not None:
-            mask = window.mask
+            edits.extend(
+                self._take_back(object_id, frame, window, part) for part in earlier.strips()
+            )
+        for part in () if window is None else window.strips():
+            mask = part.mask
             if keep_erased and earlier is not None:
-                mask &= ~(seen_from(earlier, window) & (self._values(frame, window) == 0))
+                mask &= ~(seen_from(earlier, part) & (self._values(frame, part) == 0))
             written = write_mask(
                 self.array,
                 frame.index,
-                window.origin,
+                part.origin,
                 mask,
                 object_id,
                 policy="over" if policy == "over" else "background",
@@ -137,7 +145,7 @@ class LabelTarget:
         return np.asarray(self.array[(*frame.index, *window.slices)])
 
     def _check_id(self, object_id: int) -> None:
-        dtype = np.dtype(self.layer.data.dtype)
+        dtype = np.dtype(self.array.dtype)
         if object_id > np.iinfo(dtype).max:
             raise ImageError(
                 f"{self.layer.name!r} holds {dtype} and cannot take object {object_id}; convert it "

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from napari_anysam._napari.inference import Priority
 from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.preview import Preview
+from napari_anysam._napari.visible import visible_box
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.session import KeptMask
-from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,9 +74,7 @@ class Answer:
     def window(self) -> Window | None:
         """The chosen mask in its bounding box; None if it is empty."""
         if self.choice not in self._windows:
-            region = self.candidate.region
-            mask = tight_window(self.candidate.mask(), (region.row, region.column))
-            self._windows[self.choice] = mask
+            self._windows[self.choice] = self.candidate.window()
         return self._windows[self.choice]
 
     @property
@@ -106,6 +104,7 @@ class RunningMask:
         on_answer: Callable[[Answer], None],
         on_error: Callable[[Exception], None],
     ) -> None:
+        self._viewer = viewer
         self.preview = Preview(viewer)
         self.request: Request | None = None
         self.answer: Answer | None = None
@@ -144,15 +143,17 @@ class RunningMask:
         self._cancel(same_plane_as=request)
         previous = self._refined_by(request)
         source = plane_source(request.work.image, request.frame, request.work.identity)
+        view = visible_box(self._viewer, request.work.image, request.frame)
 
         def predict(cancelled: Callable[[], bool]) -> Answer:
             prediction = predictor.predict(
-                source.read,
+                source.pixels(),
                 source.key,
                 request.frame.plane_shape,
                 request.prompt,
                 previous=previous,
                 cancelled=cancelled,
+                view=view,
             )
             best = replace(prediction, candidates=prediction.candidates[:_MOST_CANDIDATES])
             return Answer(request, best, predictor.model.name)

@@ -24,6 +24,7 @@ from napari_anysam._napari.keys import LayerKeys, in_words
 from napari_anysam._napari.layer_combo import LayerCombo
 from napari_anysam._napari.stack_section import StackSection
 from napari_anysam._napari.status import Status, sentence, why_not
+from napari_anysam._napari.store_section import StoreSection
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
@@ -140,6 +141,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.accept_button = QPushButton("Accept (Enter)")
         self.new_button = QPushButton("New object (N)")
         self.stack = StackSection()
+        self.store = StoreSection()
         self.score.setToolTip("How well the model thinks this mask fits; 1 is perfect.")
         self.prompts.setToolTip("What you have marked for this object.")
         self.object_id.setToolTip("The label that this object gets; choose one to go on with it.")
@@ -160,6 +162,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(self.hint)
         layout.addWidget(_row((self.point_button, 1), (self.box_button, 1)))
         layout.addLayout(form)
+        layout.addWidget(self.store)
         layout.addWidget(_row((self.prompts, 1), (self.score, 0)))
         layout.addWidget(_row((self.undo_button, 1), (self.clear_button, 1)))
         layout.addWidget(_row((self.accept_button, 1), (self.new_button, 1)))
@@ -195,6 +198,8 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.new_button.clicked.connect(control.new_object)
         self.stack.propagate.connect(control.propagate)
         self.stack.cancel.connect(control.cancel)
+        self.store.chosen.connect(control.keep_labels_in)
+        self.store.brush.connect(control.open_brush_window)
         control.changed.connect(self._render_soon)
 
     def _open_manager(self) -> None:
@@ -225,6 +230,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             self._had_axes = bool(axes)
             (self.stack_fold.expand if axes else self.stack_fold.collapse)(animate=False)
         work = control.workspace
+        self.store.show_work(work)
         if work is not None:
             prompts = work.prompts
             self._keys.follow((prompts.points, prompts.shapes, control.image, control.labels))

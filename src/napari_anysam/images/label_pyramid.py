@@ -52,6 +52,8 @@ class LabelPyramid:
     path : Path
     levels : tuple of zarr.Array
         Largest first; only the last two axes, rows and columns, get smaller.
+    version : int
+        Counts what was written.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
@@ -69,6 +71,7 @@ class LabelPyramid:
                 "exist yet."
             ) from error
         self._largest_id = int(largest)
+        self.version = 0
 
     @classmethod
     def create(
@@ -146,6 +149,7 @@ class LabelPyramid:
         *leading, rows, columns = window
         extents = [_extent(rows, self.shape[-2]), _extent(columns, self.shape[-1])]
         whole = tuple(slice(start, stop) for start, stop in extents)
+        self.version += 1
         with disk_errors(self.path):
             self.levels[0][(*leading, *whole)] = values
             self._note(int(np.max(values, initial=0)))
