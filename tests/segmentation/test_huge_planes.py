@@ -219,3 +219,93 @@ def test_two_views_of_one_huge_object_say_the_same():
     assert len(candidates.distinct([close, wide])) == 1
     elsewhere = seen(Region(9000, 9000, 2500, 2500))
     assert len(candidates.distinct([close, elsewhere])) == 2
+
+
+@pytest.mark.parametrize("end", ["floor", "ceil"])
+def test_an_object_at_the_end_of_a_plane_that_no_level_divides_is_whole(nano, end):
+    side, centre, radius = 5003, (4700, 4600), 700
+
+    def level(scale):
+        size = side // scale if end == "floor" else -(-side // scale)
+        places = np.arange(size) * scale + (scale - 1) / 2
+        inside = np.hypot(places[:, None] - centre[0], places - centre[1]) <= radius
+        return np.where(inside, 200, 60).astype(np.uint8)
+
+    planes = Planes.single([level(scale) for scale in (1, 2, 4, 8)])
+    assert planes.scales == (1, 2, 4, 8)
+    y, x = centre
+    prompt = Prompt(1, box=(y - radius, x - radius, side, side))
+    pixels = WindowedPlane(planes, AS_IT_IS)
+    window = PlanePredictor(nano).predict(pixels, "plane", (side, side), prompt).best.window()
+    rows, columns = np.ogrid[:side, :side]
+    truth = np.hypot(rows - y, columns - x) <= radius
+    mask = window.whole((side, side))
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.97
+    assert window.origin[0] + window.shape[0] == side
+
+
+def test_an_object_is_the_same_in_regions_whose_borders_lie_elsewhere(nano):
+    """Grown regions meet the object at another place and scale; its outline must not follow."""
+    planes = Planes.single([lattice(scale, []) for scale in (1, 2, 4, 8)])
+    centre = (7500, 3500)
+    prompt = Prompt(1, points=[centre], box=(7439, 3439, 7562, 3562))
+    found = []
+    for row, column, side in [(7400, 3400, 201), (7421, 3377, 217), (7301, 3405, 280)]:
+        answer = PlanePredictor(nano).predict(
+            WindowedPlane(planes, AS_IT_IS),
+            "plane",
+            planes.plane_shape,
+            prompt,
+            region=Region(row, column, side, side),
+        )
+        found.append(answer.best.window())
+    for window in found:
+        assert iou_with_disc(window, centre) > 0.9
+        shared = np.count_nonzero(seen_from(window, found[0]) & found[0].mask)
+        assert shared / (window.area + found[0].area - shared) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["point", "box", "mask", "lasso"])
+def test_prompts_reach_a_coarse_level_as_they_would_reach_an_image_of_its_own(nano, kind):
+    scale = 8
+    coarse = np.random.default_rng(3).integers(40, 90, (800, 800)).astype(np.uint8)
+    coarse[300:420, 350:500] += 120
+    fine = da.from_array(coarse, chunks=CHUNK).repeat(scale, 0).repeat(scale, 1)
+    levels = Planes.single([fine, coarse])
+    mask = np.zeros((960, 1200), bool)
+    mask[80:, :1000] = True
+    corners = [(2390, 2790), (2400, 4010), (3380, 3999)]
+    prompt, own = {
+        "point": (Prompt(1, points=[(2803.5, 3203.5)]), Prompt(1, points=[(350, 400)])),
+        "box": (
+            Prompt(1, box=(2404, 2796, 3364, 4004)),
+            Prompt(1, box=(300.5, 349.5, 420.5, 500.5)),
+        ),
+        "mask": (
+            Prompt(1, mask=mask, mask_origin=(2400, 2800)),
+            Prompt(1, mask=mask[4::8, 4::8], mask_origin=(300, 350)),
+        ),
+        "lasso": (
+            Prompt(1, lasso=corners),
+            Prompt(1, lasso=[((y + 0.5) / 8 - 0.5, (x + 0.5) / 8 - 0.5) for y, x in corners]),
+        ),
+    }[kind]
+    found = PlanePredictor(nano).predict(
+        WindowedPlane(levels, AS_IT_IS),
+        "plane",
+        levels.plane_shape,
+        prompt,
+        region=Region(800, 1600, 4096, 4096),
+    )
+    expected = PlanePredictor(nano).predict(
+        lambda: AS_IT_IS.apply(coarse), "own", coarse.shape, own, region=Region(100, 200, 512, 512)
+    )
+    # Points that a lasso or a mask lends are found on its own pixels, so they differ a little.
+    close = 1e-3 if kind in ("point", "box") else 1.5
+    difference = np.abs(found.best.network_logits - expected.best.network_logits)
+    assert difference.mean() < close
+    theirs = expected.best.window()
+    mine = found.best.window()
+    np.testing.assert_allclose(
+        [(start + 0.5) / scale for start in mine.origin], theirs.origin, atol=1.5
+    )
