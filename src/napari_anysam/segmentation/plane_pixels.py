@@ -92,7 +92,7 @@ class WindowedPlane:
         self._planes = planes
         self._conditioning = conditioning
         self._index = index
-        self._whole: NDArray[Any] | None = None
+        self._held: tuple[int, slice, slice, NDArray[Any]] | None = None
 
     def fitted(self, region: Region, image_size: int) -> Region:
         """Return the region, grown to whole pixels of what will be read of it."""
@@ -132,13 +132,24 @@ class WindowedPlane:
         return scale, max(1, math.ceil(math.sqrt(pixels / MOST_PIXELS)))
 
     def _window(self, rows: slice, columns: slice, scale: int) -> NDArray[Any]:
-        height, width = self._planes.plane_shape
-        if scale > 1 or height * width > MOST_PIXELS:
-            return self._planes.read_window(self._index, rows, columns, scale)
-        # Files of one chunk a plane are decoded once, not for every region.
-        if self._whole is None:
-            self._whole = self._planes.read(self._index)
-        return self._whole[rows, columns]
+        """Read a window of a level, or cut it from the last one: chunks are costly to decode."""
+        held = self._held
+        if held is None or scale != held[0] or not (_in(rows, held[1]) and _in(columns, held[2])):
+            height, width = self._planes.plane_shape
+            if scale == 1 and height * width <= MOST_PIXELS:
+                held = (1, slice(0, height), slice(0, width), self._planes.read(self._index))
+            else:
+                pixels = self._planes.read_window(self._index, rows, columns, scale)
+                held = (scale, rows, columns, pixels)
+            self._held = held
+        top, left = held[1].start, held[2].start
+        return held[3][
+            rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+        ]
+
+
+def _in(inner: slice, outer: slice) -> bool:
+    return bool(outer.start <= inner.start and inner.stop <= outer.stop)
 
 
 def _aligned(region: Region, step: int, plane_shape: tuple[int, int]) -> Region:
