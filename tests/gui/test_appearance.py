@@ -17,6 +17,10 @@ from napari_anysam._napari.image_control import MR_WINDOW
 from napari_anysam._napari.pixels import plane_source, stack_of
 from napari_anysam._napari.status import Stage, sentence
 from napari_anysam.images.conditioning import Conditioning
+from napari_anysam.segmentation.regions import Region
+
+LEVELS = ((1, 2, 4), (1, 4))
+"""By how much each level of two layers is smaller."""
 
 RAMP = np.linspace(0, 100, 48).reshape(6, 8)
 
@@ -248,3 +252,23 @@ def test_radiological_windows_set_the_limits_of_the_layer(work):
     work.wait(lambda: tuple(work.image.contrast_limits) != (-1350, 150))
     low, high = work.image.contrast_limits
     assert 0 < low < high <= work.image.data.max()
+
+
+def test_channels_are_read_from_the_levels_that_all_of_them_have():
+    data = np.random.default_rng(1).integers(0, 100, (2, 64, 80), dtype=np.uint16)
+    pyramids = [
+        [part[::step, ::step] for step in steps] for part, steps in zip(data, LEVELS, strict=True)
+    ]
+    layers = [
+        Image(levels, multiscale=True, colormap=colour, blending="additive", name=colour)
+        for levels, colour in zip(pyramids, ("red", "green"), strict=True)
+    ]
+    for layer in layers:
+        layer.contrast_limits = (0, 100)
+    viewer = viewer_of(*layers)
+    look = Appearance(viewer, layers[0]).look()
+    source = plane_source(look, current_frame(viewer.dims, layers[0]), 0)
+    assert source.planes.scales == (1, 4)
+    seen = source.pixels().read(Region(0, 0, 64, 80), 16)
+    expected = look.conditioning.apply(np.stack([levels[-1] for levels in pyramids], axis=-1))
+    np.testing.assert_array_equal(seen, expected)

@@ -9,7 +9,10 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from windowless import Work
 
+from napari_anysam._napari import label_store
 from napari_anysam._napari.status import Stage
+from napari_anysam.images import label_pyramid
+from napari_anysam.segmentation import labels as label_arrays
 
 PLANE = (96, 128)
 FIRST, SECOND = (40, 40), (60, 95)
@@ -243,3 +246,60 @@ def test_a_run_ends_when_its_labels_are_removed(work):
     work.wait(lambda: work.stage is not Stage.IN_BULK)
     assert work.control.labels is None
     assert not work.control.workspace.session.prompts
+
+
+@pytest.fixture(params=[1024, 32], ids=["one level", "pyramid"])
+def stored(work, tmp_path, monkeypatch, request):
+    """Work whose labels are a pyramid on disk, read by a few rows at a time."""
+    monkeypatch.setattr(label_pyramid, "COARSEST", request.param)
+    monkeypatch.setattr(label_store, "LARGEST_PLANE", 100)
+    monkeypatch.setattr(label_arrays, "STRIP_PIXELS", 20 * PLANE[1])
+    work.control.keep_labels_in(tmp_path / "labels.zarr")
+    return work
+
+
+def in_store(work):
+    return label_store.store_of(work.control.labels)[np.s_[:, :]]
+
+
+@pytest.mark.parametrize("kind", ["box", "mask", "points"])
+def test_objects_are_refined_into_a_label_store_and_within_it(stored, kind):
+    layer = stored.viewer.add_labels(rough_labels(), name="cellpose")
+    stored.control.refine_labels(layer, kind)
+    finish(stored)
+    assert_discs(in_store(stored), (7, 3))
+    stored.control.refine_labels(stored.control.labels, kind)
+    finish(stored)
+    assert_discs(in_store(stored), (7, 3))
+    stored.control.undo()
+    stored.control.undo()
+    assert not in_store(stored).any()
+
+
+def test_everything_is_written_into_a_label_store(stored):
+    stored.control.find_everything()
+    finish(stored)
+    assert len(np.unique(in_store(stored))) > 2
+
+
+def test_a_label_of_a_store_is_picked_as_a_rough_mask(stored):
+    layer = stored.viewer.add_labels(rough_labels(), name="cellpose")
+    stored.control.refine_labels(layer, "box")
+    finish(stored)
+    stored.control._clicking.take_label(stored.control.labels, 7)
+    stored.wait(lambda: stored.stage is Stage.PREVIEW)
+    prompt = stored.control.workspace.session.prompts[(7, None)]
+    assert np.count_nonzero(prompt.mask) == np.count_nonzero(in_store(stored) == 7)
+
+
+def test_objects_of_a_label_store_are_merged_and_deleted(stored):
+    for place in RADII:
+        stored.keep(place)
+    before = in_store(stored)
+    stored.control.merge_objects([1, 2])
+    assert np.array_equal(in_store(stored), (before > 0).astype(int))
+    stored.control.undo()
+    assert np.array_equal(in_store(stored), before)
+    stored.control.delete_objects([1])
+    assert 2 in set(stored.control.labels.features["index"])
+    assert np.array_equal(in_store(stored), np.where(before == 2, 2, 0))

@@ -8,9 +8,11 @@ import tifffile
 from gui_scenes import blobs, drifting_disc
 from windowless import Work
 
+from napari_anysam._napari import running_mask
 from napari_anysam._napari.session_snapshot import snapshot
 from napari_anysam._napari.status import Stage
 from napari_anysam.cli import main
+from napari_anysam.segmentation import regions
 from napari_anysam.segmentation.interactive import segment
 from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.object_edits import delete_objects, merge_objects
@@ -91,6 +93,27 @@ def test_an_annotation_is_made_again_value_for_value(annotate, tmp_path):
     assert labels.dtype == work.labels.dtype
     assert np.array_equal(labels, work.labels)
     assert set(np.unique(labels)) >= {0, 1, 2, 7}
+
+
+def test_a_click_on_a_pyramid_is_made_again_from_its_levels_and_what_was_seen(
+    annotate, tmp_path, monkeypatch
+):
+    coarse = blobs()
+    levels = [coarse.repeat(8, 0).repeat(8, 1), coarse]
+    seen = (100.0, 90.0, 700.0, 900.0)
+    monkeypatch.setattr(regions, "HUGE", 500)
+    monkeypatch.setattr(running_mask, "visible_box", lambda *_: seen)
+    work = annotate(levels, multiscale=True, name="slide")
+    work.keep((324, 324))
+    loaded = save(work, tmp_path / "slide.anysam")
+    (asked,) = loaded.session.journal[0].writes[0].mask.recipe.asked
+    assert asked.view == seen
+    assert work.labels.any()
+    assert np.array_equal(replay(loaded, levels), work.labels)
+    prompt, shape = asked.prompt, work.labels.shape
+    assert regions.regions_for(prompt, shape, 128, view=seen) != regions.regions_for(
+        prompt, shape, 128
+    )
 
 
 def test_masks_are_made_anew_and_not_read_from_the_folder(annotate, tmp_path):

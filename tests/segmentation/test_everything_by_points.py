@@ -14,6 +14,7 @@ from napari_anysam.segmentation.everything_by_points import (
     tiles,
 )
 from napari_anysam.segmentation.interactive import PlanePredictor
+from napari_anysam.segmentation.plane_pixels import WholePlane
 
 SHAPE = (200, 240)
 DISCS = ((40, 40, 14), (60, 95, 16), (150, 60, 20), (150, 180, 25), (40, 200, 9))
@@ -35,7 +36,8 @@ def plane(truth):
 
 def found_in(model, pixels, options=None):
     predictor = PlanePredictor(model)
-    return list(everything_by_points(predictor, lambda: pixels, "plane", pixels.shape[:2], options))
+    whole = WholePlane(lambda: pixels)
+    return list(everything_by_points(predictor, whole, "plane", pixels.shape[:2], options))
 
 
 def test_every_disc_is_found_once_and_nothing_else(nano):

@@ -12,7 +12,12 @@ from skimage import io
 
 import napari_anysam as anysam
 from napari_anysam.errors import PromptError
-from napari_anysam.segmentation.label_prompts import prompts_from_labels
+from napari_anysam.segmentation import labels as label_arrays
+from napari_anysam.segmentation.label_prompts import (
+    prompts_from_labels,
+    prompts_on_largest_planes,
+)
+from napari_anysam.segmentation.prompt_files import prompt_to_dict
 from napari_anysam.segmentation.regions import Region, mask_in
 
 LABELS = hnp.arrays(
@@ -132,3 +137,23 @@ def test_nuclei_are_refined_from_their_labels(nano, real_data, kind, least):
     ids = [number for number in np.unique(truth) if (truth == number).sum() > 100 and number]
     assert set(np.unique(labels)) <= set(np.unique(truth))
     assert np.mean([iou(labels == number, truth == number) for number in ids]) > least
+
+
+@pytest.mark.parametrize("kind", ["box", "mask", "points"])
+@pytest.mark.parametrize("shape", [(60, 70), (3, 60, 70)])
+def test_labels_read_by_strips_give_the_same_prompts(kind, shape, monkeypatch):
+    labels = np.random.default_rng(4).integers(0, 9, (*shape[:-2], 6, 7)).repeat(10, -1)
+    labels = labels.repeat(10, -2)
+    expected = prompts_from_labels(labels, kind)
+    monkeypatch.setattr(label_arrays, "STRIP_PIXELS", 70 * 13)
+    found = prompts_on_largest_planes(labels, kind)
+    assert [prompt_to_dict(one) for one in found] == [prompt_to_dict(one) for one in expected]
+
+
+def test_labels_without_an_object_or_with_negative_ids_are_refused_by_strips_too():
+    for labels, words in (
+        (np.zeros((4, 5), int), "no object"),
+        (-np.ones((4, 5), int), "negative"),
+    ):
+        with pytest.raises(PromptError, match=words):
+            prompts_on_largest_planes(labels)

@@ -83,7 +83,13 @@ def kept_masks(draw, plane, *, with_recipe):
     recipe = None
     if with_recipe:
         asked = [
-            Asked(draw(prompts(plane)), draw(conditionings), draw(st.integers(0, 2)), draw(shapes))
+            Asked(
+                draw(prompts(plane)),
+                draw(conditionings),
+                draw(st.integers(0, 2)),
+                draw(shapes),
+                draw(st.none() | st.just((0.0, 10.5, 300.0, 400.25))),
+            )
             for _ in range(draw(st.integers(1, 3)))
         ]
         recipe = Recipe(tuple(asked), MODEL)

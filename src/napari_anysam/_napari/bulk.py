@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,10 @@ from napari_anysam._napari.coordinates import level0
 from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.workspace import LabelChange
 from napari_anysam.errors import PromptError
-from napari_anysam.segmentation.canvas import shaped_mask
+from napari_anysam.images.axis_view import AxisView
+from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.everything import objects_of_plane
-from napari_anysam.segmentation.label_prompts import prompts_from_labels
+from napari_anysam.segmentation.label_prompts import prompts_on_largest_planes
 from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.windows import Window, tight_window
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.interactive import PlanePredictor
     from napari_anysam.segmentation.label_prompts import LabelKind
     from napari_anysam.segmentation.mask_options import MaskOptions
+    from napari_anysam.segmentation.prompts import Box
 
 __all__ = [
     "Answered",
@@ -90,22 +92,23 @@ def answer_prompts(
     prompts: Sequence[Prompt],
     options: MaskOptions,
     cancelled: Cancelled,
+    view: Box | None = None,
 ) -> list[Answered]:
-    """Answer prompts on one plane together; called in the inference thread."""
+    """Answer prompts on one plane, of which the user sees ``view``, in the inference thread."""
     source = plane_source(work.appearance.look(), frame, work.identity)
     predictions = predictor.predict_many(
-        source.read,
+        source.pixels(),
         source.key,
         frame.plane_shape,
         prompts,
         cancelled=cancelled,
         box_padding=options.box_padding,
+        view=view,
     )
     answered = []
     for prompt, prediction in zip(prompts, predictions, strict=True):
         best = prediction.best
-        mask = shaped_mask(best, options, prompt)
-        window = tight_window(mask, (best.region.row, best.region.column))
+        window = shaped_window(best, options, prompt)
         kept = None if window is None else KeptMask(window, best.score, predictor.model.name)
         answered.append(Answered(prompt, kept))
     return answered
@@ -163,10 +166,8 @@ def refine_labels(
     PromptError
         If the layer holds no object, or an id is taken already.
     """
-    array = np.asarray(level0(layer)).transpose(frame.order)
-    array = array.reshape(-1, *frame.plane_shape) if frame.index else array
-    rough = prompts_from_labels(array, "mask")
-    asked = rough if kind == "mask" else prompts_from_labels(array, kind)
+    labels = AxisView(level0(layer), frame.order, {})
+    asked = prompts_on_largest_planes(labels, kind)
     ours = work.target is not None and layer == work.target.layer
     clash = sorted({prompt.object_id for prompt in asked} & set(taken))
     if clash and not ours:
@@ -176,7 +177,7 @@ def refine_labels(
         )
     standing = {
         prompt.object_id: tight_window(np.asarray(prompt.mask), prompt.mask_origin or (0, 0))
-        for prompt in (rough if ours else ())
+        for prompt in (prompts_on_largest_planes(labels, "mask") if ours else ())
     }
     for turn in answer_in_turns(predictor, work, frame, asked, options, cancelled):
         answered = [
@@ -196,7 +197,7 @@ def everything_in(
     source = plane_source(work.appearance.look(), frame, work.identity)
     last = None
     for last in objects_of_plane(
-        predictor, cache(source.read), source.key, frame.plane_shape, options, cancelled
+        predictor, source.pixels(), source.key, frame.plane_shape, options, cancelled
     ):
         yield Progress(last.done, last.total)
     if last is not None:
@@ -233,7 +234,9 @@ class ClickQueue:
         self._on_answer = on_answer
         self._on_error = on_error
         self._waiting: list[Prompt] = []
-        self._where: tuple[PlanePredictor, Workspace, PlaneFrame, MaskOptions] | None = None
+        self._where: (
+            tuple[PlanePredictor, Workspace, PlaneFrame, MaskOptions, Box | None] | None
+        ) = None
         self._unanswered = 0
         self._lock = Lock()
 
@@ -249,9 +252,10 @@ class ClickQueue:
         frame: PlaneFrame,
         prompt: Prompt,
         options: MaskOptions,
+        view: Box | None = None,
     ) -> None:
-        """Have one more click answered."""
-        where = predictor, work, frame, options
+        """Have one more click answered, made where the user sees ``view`` of the plane."""
+        where = predictor, work, frame, options, view
         self._unanswered += 1
         with self._lock:
             if self._waiting and self._where == where:
@@ -273,13 +277,14 @@ class ClickQueue:
         work: Workspace,
         frame: PlaneFrame,
         options: MaskOptions,
+        view: Box | None,
         cancelled: Cancelled,
     ) -> list[Answered]:
         with self._lock:
             if self._waiting is waiting:
                 # The next click begins another question; what was asked holds a network.
                 self._waiting, self._where = [], None
-        return answer_prompts(predictor, work, frame, waiting, options, cancelled)
+        return answer_prompts(predictor, work, frame, waiting, options, cancelled, view)
 
     def _receive(
         self,

@@ -12,6 +12,7 @@ from napari_anysam._napari.drawn_prompts import same_prompt
 from napari_anysam._napari.from_label import label_window
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.running_mask import Request, RunningMask
+from napari_anysam._napari.visible import visible_box
 from napari_anysam._napari.workspace import LabelChange
 from napari_anysam.segmentation.prompts import Prompt, merge_prompts
 from napari_anysam.segmentation.session import ClassStep, PromptStep, parts_of
@@ -169,7 +170,8 @@ class Clicking:
         self.running.drop()
         self.use_object(prompt.object_id)
         if self.running.predictor is not None:
-            self.clicks.add(self.running.predictor, work, frame, prompt, self.running.options)
+            view = visible_box(self._viewer, work.image, frame)
+            self.clicks.add(self.running.predictor, work, frame, prompt, self.running.options, view)
 
     def ask_here(self, *, fresh: bool) -> None:
         """Ask for the mask of the current object on the plane that is shown."""

@@ -10,7 +10,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 from psygnal import Signal
@@ -36,6 +35,7 @@ from napari_anysam.errors import CapabilityError, ImageError, SessionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
+    from pathlib import Path
 
     from napari_anysam._napari.active_model import ActiveModel
     from napari_anysam._napari.bulk import Progress
@@ -214,6 +214,21 @@ class SegmentController:
                 self._picker.start(layers, self._take_label)
             self._tell()
 
+    def keep_labels_in(self, path: Path) -> None:
+        """Write into a label pyramid in this folder from now on."""
+        work = self.workspace
+        if work is not None:
+            with reporting():
+                work.keep_labels_in(path)
+                self._clicking.use_object(work.next_object_id())
+            self._tell()
+
+    def open_brush_window(self) -> None:
+        """Let napari's brush work in the label pyramid, where the user looks."""
+        if self.workspace is not None:
+            with reporting():
+                self.workspace.open_brush_window()
+
     def draw_points(self) -> None:
         """Let clicks in the image add points."""
         self.use_tool("point")
@@ -315,8 +330,8 @@ class SegmentController:
         if work is None or layer is None:
             return
         taken = set(work.session.object_ids)
-        if work.target is not None and isinstance(work.target.layer.data, np.ndarray):
-            taken.update(np.unique(work.target.layer.data).tolist())
+        if work.target is not None:
+            taken.update(work.target.taken_ids)
         self._start_bulk(
             f"refining of {layer.name}", refine_labels, layer=layer, kind=kind, taken=taken
         )

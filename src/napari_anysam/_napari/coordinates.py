@@ -33,6 +33,7 @@ __all__ = [
     "level0",
     "show_plane",
     "spatial_shape",
+    "world_to_data",
 ]
 
 _MIXING_TOLERANCE = 1e-6
@@ -210,6 +211,14 @@ def show_plane(dims: Any, layer: Any, frame: PlaneFrame) -> None:
     world = _to_world(layer)(frame.coordinates((0, 0))[0]) / _unit_factors(units, layer.units)
     for axis in frame.order[:-2]:
         dims.set_point(axis + missing, float(world[axis]))
+
+
+def world_to_data(dims: Any, layer: Any, points: Any) -> Floats:
+    """Return (N, dims.ndim) world coordinates of the viewer as (N, layer.ndim) data coordinates."""
+    missing = dims.ndim - layer.ndim
+    units = None if dims.units is None else dims.units[missing:]
+    world = np.asarray(points, dtype=float)[:, missing:] * _unit_factors(units, layer.units)
+    return _to_world(layer).inverse()(world)
 
 
 def layer_map(source: Any, target: Any) -> AffineMap:

@@ -4,47 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Labels
 
 from napari_anysam._napari.coordinates import level0, spatial_shape
 from napari_anysam.errors import ImageError
-from napari_anysam.segmentation.windows import Window, tight_window
+from napari_anysam.images.axis_view import AxisView
+from napari_anysam.segmentation.labels import plane_strips
+from napari_anysam.segmentation.windows import Window, joined_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
     from napari_anysam._napari.coordinates import PlaneFrame
 
-__all__ = ["LabelPicker", "label_plane", "label_window", "labels_like", "pickable_layers"]
+__all__ = ["LabelPicker", "label_window", "labels_like", "pickable_layers"]
 
 
 def labels_like(viewer: Any, image: Any) -> list[Any]:
-    """Return the Labels layers with an image's pixels, but for our preview."""
+    """Return the Labels layers with an image's pixels, but for those that only help us."""
     return [
         layer
         for layer in viewer.layers
         if isinstance(layer, Labels)
-        and layer.metadata.get("anysam", {}).get("role") != "preview"
+        and layer.metadata.get("anysam", {}).get("role") not in ("preview", "brush")
         and spatial_shape(layer) == spatial_shape(image)
     ]
 
 
-def label_plane(layer: Any, frame: PlaneFrame) -> NDArray[np.integer[Any]]:
-    """Read one plane of a Labels layer with an image's pixels, (H, W)."""
-    array = level0(layer)
-    index: list[int | slice] = [slice(None)] * array.ndim
-    for axis, position in zip(frame.order[:-2], frame.index, strict=True):
-        index[axis] = position
-    plane = np.asarray(array[tuple(index)])
-    return plane if frame.order[-2] < frame.order[-1] else plane.T
-
-
 def label_window(layer: Any, value: int, frame: PlaneFrame) -> Window | None:
     """Return one label of a plane in its bounding box; None if it is not there."""
-    return tight_window(label_plane(layer, frame) == value)
+    fixed = dict(zip(frame.order[:-2], frame.index, strict=True))
+    view = AxisView(level0(layer), frame.order[-2:], fixed)
+    return joined_window(values == value for _, values in plane_strips(view, ()))
 
 
 def pickable_layers(viewer: Any, image: Any, ours: Any) -> list[Any]:

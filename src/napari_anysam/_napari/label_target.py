@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anysam._napari.coordinates import spatial_shape
+from napari_anysam._napari.label_store import store_of
 from napari_anysam.errors import ImageError
 from napari_anysam.segmentation.labels import WritePolicy, write_object
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from napari.layers import Labels
 
     from napari_anysam._napari.coordinates import PlaneFrame
@@ -22,6 +25,9 @@ __all__ = ["LabelTarget", "WritePolicy", "can_hold"]
 
 def can_hold(layer: Any, image: Any) -> bool:
     """Tell whether a Labels layer has an image's pixels and can be written to."""
+    store = store_of(layer)
+    if store is not None:
+        return store.shape == spatial_shape(image)
     if layer.multiscale or layer.ndim != image.ndim:
         return False
     if tuple(layer.data.shape) != spatial_shape(image):
@@ -48,12 +54,13 @@ class LabelTarget:
     def __init__(self, layer: Labels, order: tuple[int, ...]) -> None:
         self.layer = layer
         self.order = order
-        self._largest = _largest(layer.data)
+        self._store = store_of(layer)
+        self._largest = _largest(layer.data) if self._store is None else self._store.largest_id
 
     @property
     def array(self) -> Any:
         """The layer's array with the plane's rows and columns as its last axes."""
-        data = self.layer.data
+        data = self.layer.data if self._store is None else self._store
         if self.order == tuple(range(len(self.order))):
             return data
         if not isinstance(data, np.ndarray):
@@ -66,7 +73,16 @@ class LabelTarget:
     @property
     def largest_id(self) -> int:
         """The largest id that the layer held when it was chosen, or that was written since."""
-        return self._largest
+        painted = 0 if self._store is None else self._store.largest_id
+        return max(self._largest, painted)
+
+    @property
+    def taken_ids(self) -> Collection[int]:
+        """Ids that it may hold; those of labels on disk are not read, so all up to the largest."""
+        data = self.layer.data
+        if isinstance(data, np.ndarray):
+            return set(np.unique(data).tolist())
+        return range(1, self.largest_id + 1)
 
     def write(
         self,
@@ -113,7 +129,7 @@ class LabelTarget:
         self._largest = max(self._largest, object_id)
 
     def _check_id(self, object_id: int) -> None:
-        dtype = np.dtype(self.layer.data.dtype)
+        dtype = np.dtype(self.array.dtype)
         if object_id > np.iinfo(dtype).max:
             raise ImageError(
                 f"{self.layer.name!r} holds {dtype} and cannot take object {object_id}; convert it "

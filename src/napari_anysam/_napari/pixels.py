@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_anysam._napari.coordinates import level0
-from napari_anysam.images.axis_view import AxisView
+from napari_anysam.images.axis_view import views_of_levels
 from napari_anysam.images.planes import Planes
+from napari_anysam.segmentation.plane_pixels import WindowedPlane
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_anysam._napari.appearance import Look
     from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam.images.axis_view import AxisView
     from napari_anysam.images.conditioning import Conditioning
 
 __all__ = ["JoinedViews", "PlaneSource", "plane_source", "stack_of"]
@@ -62,6 +63,10 @@ class PlaneSource:
         """Return the plane as uint8 (H, W, 3), as the user sees it."""
         return self.conditioning.apply(self.planes.read(0))
 
+    def pixels(self) -> WindowedPlane:
+        """Return the plane as what is read region by region, from the level that suits."""
+        return WindowedPlane(self.planes, self.conditioning)
+
 
 def plane_source(look: Look, frame: PlaneFrame, identity: Hashable) -> PlaneSource:
     """Take one plane of an image layer as it is shown.
@@ -69,17 +74,18 @@ def plane_source(look: Look, frame: PlaneFrame, identity: Hashable) -> PlaneSour
     Parameters
     ----------
     look : Look
-        The layers and their conditioning; multiscale layers give their finest level.
+        The layers and their conditioning; multiscale layers give all levels that the hidden axes
+        have in full, as far as each layer has them.
     frame : PlaneFrame
         Which plane.
     identity : hashable
         Changes when the chosen layer's pixels change; part of the key of cached embeddings.
     """
     fixed = dict(zip(frame.order[:-2], frame.index, strict=True))
-    array, channel_axis = _array(look, frame.order[-2:], fixed)
+    levels, channel_axis = _levels(look, frame.order[-2:], fixed)
     conditioning = look.at(frame)
     key = (identity, frame, conditioning, look.tokens)
-    return PlaneSource(Planes.single(array, channel_axis), conditioning, frame, key)
+    return PlaneSource(Planes.single(levels, channel_axis), conditioning, frame, key)
 
 
 def stack_of(look: Look, frame: PlaneFrame, axis: int) -> Planes:
@@ -89,14 +95,25 @@ def stack_of(look: Look, frame: PlaneFrame, axis: int) -> Planes:
         for other, index in zip(frame.order[:-2], frame.index, strict=True)
         if other != axis
     }
-    array, channel_axis = _array(look, (axis, *frame.order[-2:]), fixed)
-    return Planes(array, 1 if channel_axis == 0 else 0, channel_axis)
+    levels, channel_axis = _levels(look, (axis, *frame.order[-2:]), fixed)
+    return Planes(levels, 1 if channel_axis == 0 else 0, channel_axis)
 
 
-def _array(look: Look, axes: tuple[int, ...], fixed: dict[int, int]) -> tuple[Any, int | None]:
-    """Return the pixels of all layers, and the axis of their channels if they have any."""
+def _levels(look: Look, axes: tuple[int, ...], fixed: dict[int, int]) -> tuple[Any, int | None]:
+    """Return the pixels of all layers, level by level, and the axis of their channels if any."""
     rgb = look.layers[0].rgb
-    views = [AxisView(level0(layer), axes, fixed, channels=rgb) for layer in look.layers]
-    if len(views) > 1:
-        return JoinedViews(views), 0
-    return views[0], len(axes) if rgb else None
+    pyramids = [views_of_levels(_arrays(layer), axes, fixed, channels=rgb) for layer in look.layers]
+    if len(pyramids) == 1:
+        return pyramids[0], len(axes) if rgb else None
+    by_shape = [{view.shape: view for view in reversed(views)} for views in pyramids]
+    shared = [
+        JoinedViews([views[first.shape] for views in by_shape])
+        for first in pyramids[0]
+        if all(first.shape in views for views in by_shape)
+    ]
+    return shared, 0
+
+
+def _arrays(layer: Any) -> list[Any]:
+    """Return a layer's arrays, the largest first."""
+    return list(layer.data) if getattr(layer, "multiscale", False) else [layer.data]

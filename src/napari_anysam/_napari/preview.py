@@ -29,6 +29,11 @@ _COLOURS = {
     _OUTLINE: (1.0, 0.85, 0.1, 1.0),
 }
 _OUTLINE_PER_PIXEL = 1 / 600
+_OUTLINE_REACH = 40
+"""The outline is as wide as in a view of so many times the mask, or of the plane."""
+
+_LARGEST = 2048
+"""Rows and columns of the layer; of larger masks every second, third ... pixel is shown."""
 
 
 class Preview:
@@ -49,14 +54,17 @@ class Preview:
         if window is None:
             self.hide()
             return
-        width = max(1, round(max(frame.plane_shape) * _OUTLINE_PER_PIXEL))
-        data = _oriented(_drawn(window.mask, width), frame)
+        # In a huge plane the view is far smaller than the plane.
+        seen = min(max(frame.plane_shape), _OUTLINE_REACH * max(window.shape))
+        step = -(-max(window.shape) // _LARGEST)
+        width = max(1, round(seen * _OUTLINE_PER_PIXEL / step))
+        data = _oriented(_drawn(window.thinned(step), width), frame)
         if self.layer is None or self.layer.ndim != data.ndim:
             self.remove()
-            self._add(data, image, frame, window.origin)
+            self._add(data, image, frame, window.origin, step)
         else:
             self.layer.data = data
-            copy_transform(image, self.layer, frame.coordinates(window.origin)[0])
+            self._lay(self.layer, image, frame, window.origin, step)
             self.layer.visible = True
 
     def hide(self) -> None:
@@ -75,7 +83,25 @@ class Preview:
         if layer is self.layer:
             self.layer = None
 
-    def _add(self, data: NDArray[np.uint8], image: Any, frame: PlaneFrame, corner: Any) -> None:
+    def _lay(
+        self, layer: Labels, image: Any, frame: PlaneFrame, origin: tuple[int, int], step: int
+    ) -> None:
+        """Lay the layer, every step-th pixel of the image, where its window begins."""
+        middle = (step - 1) / 2
+        corner = frame.coordinates((origin[0] + middle, origin[1] + middle))[0]
+        copy_transform(image, layer, corner)
+        if step > 1:
+            steps = [step if axis in frame.order[-2:] else 1 for axis in range(layer.ndim)]
+            layer.scale = np.multiply(layer.scale, steps)
+
+    def _add(
+        self,
+        data: NDArray[np.uint8],
+        image: Any,
+        frame: PlaneFrame,
+        origin: tuple[int, int],
+        step: int,
+    ) -> None:
         layer = Labels(
             data,
             name=PREVIEW_NAME,
@@ -83,7 +109,7 @@ class Preview:
             colormap=DirectLabelColormap(color_dict=_COLOURS),
             metadata={"anysam": {"role": "preview", "image": str(image.unique_id)}},
         )
-        copy_transform(image, layer, frame.coordinates(corner)[0])
+        self._lay(layer, image, frame, origin, step)
         layer.editable = False
         self.layer = layer
         layers = self._viewer.layers

@@ -58,7 +58,7 @@ def make_points(image: Any) -> Points:
         border_color="white",
         size=max(2.0, max(spatial_shape(image)[-2:]) / 45),
         name=f"{image.name} points",
-        metadata=_metadata("points", image),
+        metadata=metadata_of("points", image),
     )
     # No larger lower limit: napari draws a placeholder of that size where a plane has no point.
     layer.canvas_size_limits = (2, 16)
@@ -77,7 +77,7 @@ def make_shapes(image: Any) -> Shapes:
         face_color="transparent",
         edge_width=max(0.5, max(spatial_shape(image)[-2:]) / 400),
         name=f"{image.name} boxes",
-        metadata=_metadata("boxes", image),
+        metadata=metadata_of("boxes", image),
     )
     copy_transform(image, layer)
     return layer
@@ -88,7 +88,7 @@ def make_labels(image: Any) -> Labels:
     layer = Labels(
         np.zeros(spatial_shape(image), dtype=np.int32),
         name=f"{image.name} labels",
-        metadata=_metadata("labels", image),
+        metadata=metadata_of("labels", image),
     )
     copy_transform(image, layer)
     return layer
@@ -115,7 +115,7 @@ def copy_transform(image: Any, layer: Any, origin: Any = None) -> None:
 
 def find_layer(viewer: Any, image: Any, role: str) -> Any:
     """Return the layer that was made for an image in this role, or None."""
-    wanted = _metadata(role, image)["anysam"]
+    wanted = metadata_of(role, image)["anysam"]
     for layer in viewer.layers:
         if layer.metadata.get("anysam") == wanted:
             return layer
@@ -368,5 +368,6 @@ def _key(object_id: Any, number: Any, frame: PlaneFrame) -> PromptKey:
     return int(object_id), (int(number) if frame.index else None)
 
 
-def _metadata(role: str, image: Any) -> dict[str, Any]:
+def metadata_of(role: str, image: Any) -> dict[str, Any]:
+    """Return the metadata by which ``find_layer`` finds a layer again."""
     return {"anysam": {"role": role, "image": str(image.unique_id)}}

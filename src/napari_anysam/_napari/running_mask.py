@@ -11,13 +11,13 @@ from napari_anysam._napari.inference import Priority
 from napari_anysam._napari.padding_outline import PaddingOutline
 from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.preview import Preview
-from napari_anysam.segmentation.canvas import shaped_mask
+from napari_anysam._napari.visible import visible_box
+from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import Asked, Recipe, record_of
 from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.stored_cache import user_cache
-from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,9 +98,9 @@ class Answer:
     def window(self) -> Window | None:
         """The chosen mask in its bounding box; None if it is empty."""
         if self.choice not in self._windows:
-            region = self.candidate.region
-            mask = shaped_mask(self.candidate, self.options, self.request.prompt)
-            self._windows[self.choice] = tight_window(mask, (region.row, region.column))
+            self._windows[self.choice] = shaped_window(
+                self.candidate, self.options, self.request.prompt
+            )
         return self._windows[self.choice]
 
     def reshape(self, options: MaskOptions) -> None:
@@ -143,6 +143,7 @@ class RunningMask:
         on_answer: Callable[[Answer], None],
         on_error: Callable[[Exception], None],
     ) -> None:
+        self._viewer = viewer
         self.preview = Preview(viewer)
         self.outline = PaddingOutline(viewer)
         self.request: Request | None = None
@@ -197,8 +198,9 @@ class RunningMask:
         previous = None if refined is None else refined.prediction.choosing(refined.choice)
         look = request.look = request.work.appearance.look()
         source = plane_source(look, request.frame, request.work.identity)
+        view = visible_box(self._viewer, request.work.image, request.frame)
         options = self.options
-        latest = Asked(request.prompt, source.conditioning, options=options)
+        latest = Asked(request.prompt, source.conditioning, options=options, view=view)
         asked = (latest,) if refined is None else (*refined.chosen, latest)
         self.outline.show(
             request.work.image, request.frame, request.prompt.box, options.box_padding
@@ -207,13 +209,14 @@ class RunningMask:
         def predict(cancelled: Callable[[], bool]) -> Answer:
             before = predictor.cache.statistics
             prediction = predictor.predict(
-                source.read,
+                source.pixels(),
                 source.key,
                 request.frame.plane_shape,
                 request.prompt,
                 previous=previous,
                 cancelled=cancelled,
                 box_padding=options.box_padding,
+                view=view,
             )
             best = replace(prediction, candidates=prediction.candidates[:_MOST_CANDIDATES])
             used = predictor.cache.statistics.since(before)

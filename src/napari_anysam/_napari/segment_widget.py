@@ -31,6 +31,7 @@ from napari_anysam._napari.precompute_section import PrecomputeSection
 from napari_anysam._napari.session_section import SessionSection
 from napari_anysam._napari.stack_section import StackSection
 from napari_anysam._napari.status import Status, sentence, source_in_words, why_not
+from napari_anysam._napari.store_section import StoreSection
 from napari_anysam._napari.tool_row import ToolRow
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.many = ManySection()
         self.look = ImageSection()
         self.session = SessionSection(self._viewer, self.controller)
+        self.store = StoreSection()
         self.score.setToolTip("How well the model thinks this mask fits; 1 is perfect.")
         self.precompute = PrecomputeSection(self.controller, self.stack.chosen_range)
         self.prompts.setToolTip("What you have marked for this object.")
@@ -177,6 +179,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(self.hint)
         layout.addWidget(self.tools)
         layout.addLayout(form)
+        layout.addWidget(self.store)
         layout.addWidget(_row((self.prompts, 1), (self.score, 0)))
         layout.addWidget(_row((self.undo_button, 1), (self.redo_button, 1), (self.clear_button, 1)))
         layout.addWidget(_row((self.accept_button, 1), (self.new_button, 1)))
@@ -259,6 +262,8 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.look.voxel_grid_chosen.connect(control.looks.voxel_grid)
         self.look.settled.connect(control.looks.encode_again)
         control.looks.look_changed.connect(self.look.restless)
+        self.store.chosen.connect(control.keep_labels_in)
+        self.store.brush.connect(control.open_brush_window)
         control.changed.connect(self._render_soon)
 
     def _open_manager(self) -> None:
@@ -303,6 +308,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             self._had_axes = bool(axes)
             (self.stack_fold.expand if axes else self.stack_fold.collapse)(animate=False)
         work = control.workspace
+        self.store.show_work(work)
         if work is not None:
             prompts = work.prompts
             self._keys.follow((prompts.points, prompts.shapes, control.image, control.labels))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anysam._napari.appearance import Appearance
 from napari_anysam._napari.coordinates import current_frame, spatial_shape
+from napari_anysam._napari.label_store import BrushWindow, needs_store, store_layer, store_of
 from napari_anysam._napari.label_target import LabelTarget, can_hold
 from napari_anysam._napari.object_looks import colours_of, features_of
 from napari_anysam._napari.prompt_layers import (
@@ -24,6 +25,7 @@ from napari_anysam.segmentation.session import PromptStep, Session, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from napari.layers import Labels
     from numpy.typing import NDArray
@@ -142,6 +144,29 @@ class Workspace:
         )
         for key, prompt in self.session.prompts.items():
             self.prompts.replace(key, prompt, frame)
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether labels have to be kept on disk, and nobody said where yet."""
+        return self.target is None and needs_store(self.image)
+
+    @property
+    def has_store(self) -> bool:
+        """Whether the chosen labels are a pyramid on disk."""
+        return self.target is not None and store_of(self.target.layer) is not None
+
+    def keep_labels_in(self, path: Path) -> None:
+        """Write into a pyramid on disk from now on; see `label_store.store_layer`."""
+        layer = store_layer(self.image, path)
+        self._add_above_image(layer)
+        self.choose_labels(layer)
+
+    def open_brush_window(self) -> None:
+        """Let the brush work where the user looks, in labels that are a pyramid on disk."""
+        if self.target is None or not self.has_store:
+            raise ImageError("These labels can be painted as they are; choose their layer.")
+        brush = BrushWindow(self._viewer, self.image, self.target.layer)
+        brush.open(self.frame()).selected_label = self.object_id
 
     def next_object_id(self) -> int:
         """Return an id that no object has yet."""
@@ -309,6 +334,11 @@ class Workspace:
             )
 
     def _new_labels(self) -> Labels:
+        if needs_store(self.image):
+            raise ImageError(
+                f"Labels of {self.image.name!r} are too large for the memory; choose where to keep "
+                "them with 'Label store...' in the Segment dock."
+            )
         try:
             return make_labels(self.image)
         except MemoryError as error:

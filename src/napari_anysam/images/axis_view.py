@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["AxisView"]
+__all__ = ["AxisView", "views_of_levels"]
 
 
 class AxisView:
@@ -52,6 +54,28 @@ class AxisView:
         kept = [axis for axis, part in zip(self._axes, keys, strict=True) if _is_slice(part)]
         values = np.asarray(self._array[tuple(whole)])
         return values.transpose(np.argsort(np.argsort(kept)))
+
+
+def views_of_levels(
+    levels: Sequence[Any], axes: tuple[int, ...], fixed: dict[int, int], *, channels: bool = False
+) -> list[AxisView]:
+    """Return views of a pyramid's levels, without those that are smaller along a hidden axis.
+
+    Parameters
+    ----------
+    levels : sequence of array-like
+        Largest first.
+    axes : tuple of int
+        Of the views; the last two are rows and columns, the others hidden, as ``fixed`` ones are.
+    fixed, channels
+        As in ``AxisView``.
+    """
+    hidden = (*axes[:-2], *fixed)
+    return [
+        AxisView(level, axes, fixed, channels=channels)
+        for level in levels
+        if all(level.shape[axis] == levels[0].shape[axis] for axis in hidden)
+    ]
 
 
 def _is_slice(part: int | slice) -> bool:

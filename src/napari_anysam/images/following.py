@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +21,9 @@ __all__ = ["Follow", "measure_follow", "sample_planes"]
 
 SAMPLED_PLANES = 16
 SAMPLED_PIXELS = 2**20
+LARGEST_THINNED = 2**28
+"""Planes of more pixels are not walked through: a level or patches of them are looked at."""
+_PATCHES = 16
 _FLOOR = 5.0
 _BRIGHT = (95.0, 99.9)
 _LARGEST_GAIN = 32.0
@@ -125,7 +129,26 @@ def sample_planes(planes: Planes) -> list[tuple[int, NDArray[Any]]]:
     indices = np.linspace(0, planes.count - 1, count).round().astype(int)
     height, width = planes.plane_shape
     step = max(1, int(np.ceil(np.sqrt(height * width * count / SAMPLED_PIXELS))))
-    return [(int(index), planes.read(int(index), step)) for index in indices]
+    return [(int(index), _sampled(planes, int(index), step)) for index in indices]
+
+
+def _sampled(planes: Planes, index: int, step: int) -> NDArray[Any]:
+    """Return about every step-th pixel both ways, without reading a huge plane for them."""
+    scale = max(scale for scale in planes.scales if scale <= step)
+    height, width = planes.plane_shape
+    if height * width <= LARGEST_THINNED * scale**2:
+        every = slice(None, None, step // scale)
+        return planes.read_window(index, every, every, scale)
+    side = max(1, math.isqrt(height * width) // (step * _PATCHES))
+    starts = [
+        np.linspace(0, size - min(side, size), _PATCHES).astype(int) for size in (height, width)
+    ]
+    patches = [
+        planes.read_window(index, slice(row, row + side), slice(column, column + side))
+        for row in starts[0]
+        for column in starts[1]
+    ]
+    return np.concatenate([patch.reshape(-1, *patch.shape[2:]) for patch in patches])
 
 
 def _follow(sample: Sequence[tuple[int, NDArray[Any]]]) -> Follow:

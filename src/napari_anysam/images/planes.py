@@ -30,7 +30,8 @@ class Planes:
     ----------
     array : array-like or list of levels
         Anything with ``shape``, ``ndim``, ``dtype`` and ``__getitem__`` (numpy, dask, zarr, h5py,
-        xarray), or the levels of a multiscale image, of which the first (largest) is used.
+        xarray), or the levels of a multiscale image, largest first. ``read`` takes the first one,
+        ``read_window`` any of those that ``scales`` names.
         Without ``channel_axis`` it has three dimensions, with it four. Bool, integers and floats
         of every width and byte order are taken.
     axis : int
@@ -49,9 +50,10 @@ class Planes:
     Four uint8 channels on the last axis are RGBA; the alpha channel is left out.
     """
 
-    __slots__ = ("_array", "_axis", "_channel_axis", "_drop_alpha", "_dtype")
+    __slots__ = ("_array", "_axis", "_channel_axis", "_drop_alpha", "_dtype", "_levels")
 
     def __init__(self, array: Any, axis: int = 0, channel_axis: int | None = None) -> None:
+        levels = array
         array, dtype = _checked(array)
         wanted = 3 if channel_axis is None else 4
         if array.ndim != wanted:
@@ -64,6 +66,7 @@ class Planes:
                 f"axis and channel_axis are both axis {self._axis} of shape {_text(array.shape)}; "
                 "name two different axes."
             )
+        self._levels = self._usable(levels)
 
     @classmethod
     def single(cls, image: Any, channel_axis: int | None = None) -> Self:
@@ -91,6 +94,7 @@ class Planes:
         planes = cls.__new__(cls)
         planes._array, planes._dtype, planes._axis = array, dtype, None
         planes._set_channels(channel_axis)
+        planes._levels = planes._usable(image)
         return planes
 
     def _set_channels(self, channel_axis: int | None) -> None:
@@ -103,6 +107,33 @@ class Planes:
             and self._channel_axis == ndim - 1
             and int(self._array.shape[-1]) == 4
         )
+
+    def _usable(self, levels: Any) -> dict[int, Any]:
+        """Return the levels by how many times smaller they are; the first one is 1.
+
+        Left out are levels that are smaller along other axes than rows and columns, and those that
+        are not smaller by the same whole number along both.
+        """
+        found = {1: self._array}
+        if self._array is levels or not _is_levels(levels):
+            return found
+        others = (self._axis, self._channel_axis)
+        for level in list(levels)[1:]:
+            pairs = list(zip(self._array.shape, level.shape, strict=True))
+            whole = [pair for axis, pair in enumerate(pairs) if axis not in others]
+            scale = max(round(full / small) if small else 0 for full, small in whole)
+            fits = all(
+                small and small in (full // scale, -(-full // scale)) for full, small in whole
+            )
+            same = all(full == small for axis, (full, small) in enumerate(pairs) if axis in others)
+            if scale > 1 and fits and same:
+                found.setdefault(scale, level)
+        return found
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """By how much the levels are smaller than the first one, ascending from 1."""
+        return tuple(sorted(self._levels))
 
     @property
     def count(self) -> int:
@@ -156,25 +187,55 @@ class Planes:
         ImageError
             If the index lies outside the stack, or the plane cannot be read.
         """
-        plane = self._load(index, step)
+        every = slice(None, None, step)
+        return self._channels_last(self._load(index, every, every))
+
+    def read_window(self, index: int, rows: slice, columns: slice, scale: int = 1) -> NDArray[Any]:
+        """Read a window of one plane; of a lazy array, only what the window touches.
+
+        Parameters
+        ----------
+        index : int
+            From 0 to ``count - 1``.
+        rows, columns : slice
+            In pixels of the level; a step takes every step-th one.
+        scale : int
+            Which level, one of ``scales``.
+
+        Returns
+        -------
+        array (h, w) or (h, w, C)
+            As ``read`` returns a plane.
+
+        Raises
+        ------
+        ImageError
+            If the index lies outside the stack, or the window cannot be read.
+        """
+        return self._channels_last(self._load(index, rows, columns, self._levels[scale]))
+
+    def _channels_last(self, plane: NDArray[Any]) -> NDArray[Any]:
         if self._channel_axis is None:
             return plane
         before = self._axis is not None and self._axis < self._channel_axis
         plane = np.moveaxis(plane, self._channel_axis - before, -1)
         return plane[..., :3] if self._drop_alpha else plane
 
-    def _load(self, index: int, step: int) -> NDArray[Any]:
+    def _load(self, index: int, rows: slice, columns: slice, level: Any = None) -> NDArray[Any]:
         index = operator.index(index)
         if not 0 <= index < self.count:
             raise ImageError(f"Plane {index} lies outside the stack; use 0 to {self.count - 1}.")
-        key: list[int | slice] = [slice(None, None, step)] * self._array.ndim
-        if self._axis is not None:
-            key[self._axis] = index
-        if self._channel_axis is not None:
-            key[self._channel_axis] = slice(None)
+        array = self._array if level is None else level
+        along = iter((rows, columns))
+        key: list[int | slice] = []
+        for axis in range(array.ndim):
+            if axis == self._axis:
+                key.append(index)
+            else:
+                key.append(slice(None) if axis == self._channel_axis else next(along))
         try:
             # np.asarray is where dask computes; every other kind reads at the subscript.
-            return np.asarray(self._array[tuple(key)])
+            return np.asarray(array[tuple(key)])
         except MemoryError:
             raise
         except Exception as error:
@@ -218,7 +279,7 @@ def first_level(array: Any) -> Any:
     ImageError
         If the list is empty, or of arrays of one shape.
     """
-    if not isinstance(array, Sequence) or isinstance(array, (str, bytes)):
+    if not _is_sequence(array):
         return array
     if not len(array):
         raise ImageError("The image is an empty list; give an array or the levels of one.")
@@ -231,6 +292,14 @@ def first_level(array: Any) -> Any:
             "multiscale image; join them with numpy.stack first."
         )
     return first
+
+
+def _is_sequence(array: Any) -> bool:
+    return isinstance(array, Sequence) and not isinstance(array, (str, bytes))
+
+
+def _is_levels(array: Any) -> bool:
+    return _is_sequence(array) and hasattr(array[0], "shape")
 
 
 def _as_numpy(array: Any) -> NDArray[Any]:

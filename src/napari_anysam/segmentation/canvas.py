@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_anysam.segmentation.mask_options import MaskOptions, shape_mask
+from napari_anysam.segmentation.candidates import grid_step
+from napari_anysam.segmentation.mask_options import MaskOptions, shape_logits, shape_mask
+from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
     from napari_anysam.segmentation.candidates import Candidate, Prediction
     from napari_anysam.segmentation.prompts import Point, Prompt
+    from napari_anysam.segmentation.regions import Region
+    from napari_anysam.segmentation.windows import Window
 
-__all__ = ["Canvas", "shaped_mask"]
+__all__ = ["Canvas", "shaped_window"]
 
 
 class Canvas:
@@ -44,26 +47,45 @@ class Canvas:
         """Paint the answer to a prompt."""
         candidate = prediction.best
         region = candidate.region
-        mask = shaped_mask(candidate, self._options, prompt)
+        logits = candidate.full_logits()
+        mask = shape_mask(logits, self._options, _points_in(region, prompt))
         labels, highest = self.labels[region.slices], self._highest[region.slices]
-        wins = mask & (candidate.logits > highest)
+        wins = mask & (logits > highest)
         labels[wins] = prediction.object_id
-        highest[wins] = candidate.logits[wins]
+        highest[wins] = logits[wins]
 
 
-def shaped_mask(candidate: Candidate, options: MaskOptions, prompt: Prompt) -> NDArray[np.bool_]:
-    """Turn a candidate into the mask that is shown and written, in its region's window.
+def shaped_window(
+    candidate: Candidate, options: MaskOptions, prompt: Prompt | None = None
+) -> Window | None:
+    """Turn a candidate into the mask that is shown and written; None if it is empty.
+
+    Where logits are kept thinned they are shaped as they are, and the mask is interpolated between
+    them by strips.
 
     Parameters
     ----------
     candidate : Candidate
     options : MaskOptions
-    prompt : Prompt
+    prompt : Prompt, optional
         What it answers, in pixels of the plane: its positive places tell which parts are meant.
     """
-    row, column = candidate.region.row, candidate.region.column
-    points = [(y - row, x - column) for y, x in _positive_places(prompt)]
-    return shape_mask(candidate.logits, options, points)
+    region = candidate.region
+    points = [] if prompt is None else _points_in(region, prompt)
+    if candidate.logits.shape == region.shape:
+        mask = shape_mask(candidate.logits, options, points)
+        return tight_window(mask, (region.row, region.column))
+    down, across = (
+        have / full for have, full in zip(candidate.logits.shape, region.shape, strict=True)
+    )
+    on_grid = [((y + 0.5) * down - 0.5, (x + 0.5) * across - 0.5) for y, x in points]
+    shaped = shape_logits(candidate.logits, options.thinned(grid_step(region)), on_grid)
+    return replace(candidate, logits=shaped).window()
+
+
+def _points_in(region: Region, prompt: Prompt) -> list[Point]:
+    """Return the positive places of a prompt in pixels of a region."""
+    return [(y - region.row, x - region.column) for y, x in _positive_places(prompt)]
 
 
 def _positive_places(prompt: Prompt) -> Iterator[Point]:

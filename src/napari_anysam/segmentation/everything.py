@@ -9,11 +9,11 @@ import numpy as np
 from napari_anysam.errors import CapabilityError
 from napari_anysam.networks import out_of_memory
 from napari_anysam.networks.protocol import ProposingModel
+from napari_anysam.segmentation.candidates import Candidate, grid_shape
+from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.everything_by_points import Found, everything_by_points
-from napari_anysam.segmentation.mask_options import MaskOptions, shape_mask
 from napari_anysam.segmentation.regions import Region
 from napari_anysam.segmentation.session import KeptMask
-from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
     from napari_anysam.networks.protocol import Masks, PromptableModel
     from napari_anysam.segmentation.interactive import PlanePredictor
+    from napari_anysam.segmentation.mask_options import MaskOptions
+    from napari_anysam.segmentation.plane_pixels import PlanePixels
 
 __all__ = ["check_proposes", "objects_of_plane", "segment_everything"]
 
 
 def objects_of_plane(
     predictor: PlanePredictor,
-    read_plane: Callable[[], NDArray[np.uint8]],
+    pixels: PlanePixels,
     plane_key: Hashable,
     plane_shape: tuple[int, int],
     options: MaskOptions,
@@ -42,15 +44,18 @@ def objects_of_plane(
     model = predictor.model
     if not isinstance(model, ProposingModel):
         yield from everything_by_points(
-            predictor, read_plane, plane_key, plane_shape, masks=options, cancelled=cancelled
+            predictor, pixels, plane_key, plane_shape, masks=options, cancelled=cancelled
         )
         return
-    embedding = predictor.embedding(read_plane, plane_key, Region.whole(plane_shape), cancelled)
+    whole = pixels.fitted(Region.whole(plane_shape), model.image_size)
+    embedding = predictor.embedding(pixels, plane_key, whole, cancelled)
     objects = []
     for masks in model.everything(embedding):
-        logits = out_of_memory.upscale(model, masks.logits, plane_shape)[:, 0]
-        for one, score in zip(logits.float().cpu().numpy(), masks.scores[:, 0], strict=True):
-            window = tight_window(shape_mask(one, options))
+        logits = out_of_memory.upscale(model, masks.logits, grid_shape(whole))[:, 0]
+        network_logits = masks.logits[:, 0].float().cpu().numpy()
+        found = zip(logits.float().cpu().numpy(), masks.scores[:, 0], network_logits, strict=True)
+        for one, score, said in found:
+            window = shaped_window(Candidate(whole, one, float(score), said), options)
             if window is not None:
                 objects.append(KeptMask(window, float(score), model.name))
     # Small objects lie on large ones, and what is written first stays.

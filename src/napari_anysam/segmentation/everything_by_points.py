@@ -10,29 +10,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_anysam.errors import CapabilityError, OptionsError
 from napari_anysam.networks import out_of_memory
-from napari_anysam.segmentation.candidates import SAME_OBJECT
-from napari_anysam.segmentation.mask_options import MaskOptions, shape_mask
+from napari_anysam.segmentation.candidates import SAME_OBJECT, Candidate, grid_shape
+from napari_anysam.segmentation.canvas import shaped_window
+from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.regions import LIGHT_IMAGE_SIZE, Region
 from napari_anysam.segmentation.session import KeptMask
-from napari_anysam.segmentation.windows import seen_from, tight_window
+from napari_anysam.segmentation.windows import seen_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     import torch
-    from numpy.typing import NDArray
 
     from napari_anysam.networks.protocol import Embedding
     from napari_anysam.segmentation.interactive import PlanePredictor
+    from napari_anysam.segmentation.plane_pixels import PlanePixels
     from napari_anysam.segmentation.prompts import Point
+    from napari_anysam.segmentation.windows import Window
 
 __all__ = ["EverythingOptions", "Found", "everything_by_points", "tiles"]
 
@@ -105,7 +106,7 @@ class Found:
 
 def everything_by_points(
     predictor: PlanePredictor,
-    read_plane: Callable[[], NDArray[np.uint8]],
+    pixels: PlanePixels,
     plane_key: Hashable,
     plane_shape: tuple[int, int],
     options: EverythingOptions | None = None,
@@ -118,8 +119,8 @@ def everything_by_points(
     ----------
     predictor : PlanePredictor
         Its model takes clicks.
-    read_plane : callable
-        Returns the conditioned plane, uint8 (H, W, 3); called only if a tile is not cached.
+    pixels : PlanePixels
+        Reads regions of the plane; asked only if a tile is not cached.
     plane_key : hashable
         Names the plane's pixels and their conditioning.
     plane_shape : (H, W)
@@ -147,9 +148,12 @@ def everything_by_points(
         )
     options = EverythingOptions() if options is None else options
     sift = _Sift(options, MaskOptions() if masks is None else masks, plane_shape, model.name)
-    read = cache(read_plane)
+    regions = tuple(
+        dict.fromkeys(
+            pixels.fitted(tile, model.image_size) for tile in tiles(plane_shape, model.image_size)
+        )
+    )
     whole = Region.whole(plane_shape)
-    regions = tiles(plane_shape, model.image_size)
     half = max(1, options.points_per_side // 2)
     grids = [
         _grid(region.shape, options.points_per_side if region == whole else half)
@@ -157,7 +161,7 @@ def everything_by_points(
     ]
     done, total = 0, sum(map(len, grids))
     for region, grid in zip(regions, grids, strict=True):
-        embedding = predictor.embedding(read, plane_key, region, cancelled)
+        embedding = predictor.embedding(pixels, plane_key, region, cancelled)
         for start in range(0, len(grid), POINTS_AT_ONCE):
             points = grid[start : start + POINTS_AT_ONCE]
             sift.add(_answers(predictor, embedding, region, points, sift))
@@ -226,20 +230,19 @@ class _Sift:
                 kept.append(one)
         self.objects = kept
 
-    def takes(self, mask: NDArray[np.bool_], region: Region) -> bool:
-        """Whether a mask in a region's window is neither too small, too large, nor cut off."""
-        area = np.count_nonzero(mask)
+    def takes(self, window: Window, region: Region) -> bool:
+        """Whether a mask from a region is neither too small, too large, nor cut off."""
         largest = self.options.largest_part * math.prod(self.plane_shape)
-        if not max(1, self.options.smallest_area) <= area <= largest:
+        if not max(1, self.options.smallest_area) <= window.area <= largest:
             return False
-        height, width = self.plane_shape
-        inner_sides = (
-            (region.row > 0, mask[0]),
-            (region.column > 0, mask[:, 0]),
-            (region.row + region.height < height, mask[-1]),
-            (region.column + region.width < width, mask[:, -1]),
+        inner_ends = zip(
+            (region.row, region.column), region.shape, self.plane_shape, window.slices, strict=True
         )
-        return not any(inside and side.any() for inside, side in inner_sides)
+        return not any(
+            (start > 0 and part.start == start)
+            or (start + length < whole and part.stop == start + length)
+            for start, length, whole, part in inner_ends
+        )
 
 
 def _answers(
@@ -251,15 +254,26 @@ def _answers(
 ) -> Iterator[KeptMask]:
     """Ask a batch of clicks, and yield the masks that are sure, stable and in one piece."""
     model = predictor.model
-    prompts = [Prompt(points=[point]) for point in points]
+    # Fewer pixels than the region has may have been encoded.
+    down, across = (
+        have / full for have, full in zip(embedding.image_shape, region.shape, strict=True)
+    )
+    prompts = [
+        Prompt(points=[((y + 0.5) * down - 0.5, (x + 0.5) * across - 0.5)]) for y, x in points
+    ]
     answer = out_of_memory.decode(model, embedding, prompts, multimask=True)
     logits, scores = answer.logits.flatten(0, 1), answer.scores.flatten()
     for number in _sure(logits, scores, sift.options):
-        pixels = out_of_memory.upscale(model, logits[number][None, None], region.shape)
-        mask = shape_mask(pixels[0, 0].float().cpu().numpy(), sift.masks)
-        window = tight_window(mask, (region.row, region.column))
-        if window is not None and sift.takes(mask, region):
-            yield KeptMask(window, float(scores[number]), sift.model)
+        pixels = out_of_memory.upscale(model, logits[number][None, None], grid_shape(region))
+        candidate = Candidate(
+            region,
+            pixels[0, 0].float().cpu().numpy(),
+            float(scores[number]),
+            logits[number].float().cpu().numpy(),
+        )
+        window = shaped_window(candidate, sift.masks)
+        if window is not None and sift.takes(window, region):
+            yield KeptMask(window, candidate.score, sift.model)
 
 
 def _sure(logits: torch.Tensor, scores: torch.Tensor, options: EverythingOptions) -> list[int]:

@@ -8,7 +8,7 @@ network takes (`derived_prompts.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
@@ -19,13 +19,17 @@ from napari_anysam.segmentation.candidates import (
     Candidate,
     Prediction,
     distinct,
+    grid_shape,
+    grid_step,
     rank,
+    thinned_region,
 )
 from napari_anysam.segmentation.canvas import Canvas
 from napari_anysam.segmentation.derived_prompts import resolve
 from napari_anysam.segmentation.embeddings import EmbeddingCache
 from napari_anysam.segmentation.lasso import clipped_logits
 from napari_anysam.segmentation.mask_options import MaskOptions
+from napari_anysam.segmentation.plane_pixels import WholePlane, WindowedPlane
 from napari_anysam.segmentation.prompts import check_prompts
 from napari_anysam.segmentation.regions import (
     Region,
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_anysam.networks.protocol import Embedding, PromptableModel
+    from napari_anysam.segmentation.plane_pixels import PlanePixels
     from napari_anysam.segmentation.prompts import Box, Point, Prompt
     from napari_anysam.segmentation.regions import RegionChoice
 
@@ -68,7 +73,7 @@ class PlanePredictor:
 
     def predict(
         self,
-        read_plane: Callable[[], NDArray[np.uint8]],
+        read_plane: Callable[[], NDArray[np.uint8]] | PlanePixels,
         plane_key: Hashable,
         plane_shape: tuple[int, int],
         prompt: Prompt,
@@ -77,13 +82,15 @@ class PlanePredictor:
         previous: Prediction | None = None,
         cancelled: Callable[[], bool] | None = None,
         box_padding: float = 0.0,
+        view: Box | None = None,
     ) -> Prediction:
         """Answer one prompt.
 
         Parameters
         ----------
-        read_plane : callable
-            Returns the conditioned plane, uint8 (H, W, 3); called only if a region is not cached.
+        read_plane : callable or PlanePixels
+            Returns the conditioned plane, uint8 (H, W, 3), or reads regions of it; called only if a
+            region is not cached.
         plane_key : hashable
             Names the plane's pixels and their conditioning.
         plane_shape : (H, W)
@@ -99,6 +106,8 @@ class PlanePredictor:
             Asked between encoder blocks; ``Cancelled`` is raised when it answers True.
         box_padding : float
             Boxes grow by this part of their side at each end, 0 to 0.1.
+        view : (y0, x0, y1, x1), optional
+            What the user sees of the plane; `regions_for` says what it is good for.
         """
         refined = None
         if previous is not None and self.model.capabilities.masks:
@@ -115,12 +124,13 @@ class PlanePredictor:
             refined=refined,
             cancelled=cancelled,
             box_padding=box_padding,
+            view=view,
         )
         return answers[0]
 
     def predict_many(
         self,
-        read_plane: Callable[[], NDArray[np.uint8]],
+        read_plane: Callable[[], NDArray[np.uint8]] | PlanePixels,
         plane_key: Hashable,
         plane_shape: tuple[int, int],
         prompts: Sequence[Prompt],
@@ -129,25 +139,32 @@ class PlanePredictor:
         refined: Candidate | None = None,
         cancelled: Callable[[], bool] | None = None,
         box_padding: float = 0.0,
+        view: Box | None = None,
     ) -> list[Prediction]:
         """Answer prompts of several objects on one plane; those that share a region share a batch.
 
         The parameters are those of ``predict``; ``refined`` is the candidate that the only prompt
         refines.
         """
-        plane = _Plane(read_plane, plane_key)
+        pixels = WholePlane(read_plane) if callable(read_plane) else read_plane
+        image_size = self.model.image_size
         given = prompts
         prompts = [
             resolve(prompt, self.model.capabilities, plane_shape, box_padding) for prompt in given
         ]
         wanted: dict[Region, list[int]] = {}
         for number, prompt in enumerate(prompts):
-            for choice in regions_for(prompt, plane_shape, self.model.image_size, region):
+            choices = regions_for(prompt, plane_shape, image_size, region, view)
+            for choice in dict.fromkeys(pixels.fitted(one, image_size) for one in choices):
                 wanted.setdefault(choice, []).append(number)
         answers: list[list[_Scored]] = [[] for _ in prompts]
-        for choice, numbers in wanted.items():
-            embedding = self._embedding(plane, choice, cancelled)
-            group = [_localise(prompts[number], choice) for number in numbers]
+        # The largest first: what was read for it holds the pixels of the smaller ones.
+        for choice in sorted(wanted, key=lambda one: one.shape, reverse=True):
+            numbers = wanted[choice]
+            embedding = self.embedding(pixels, plane_key, choice, cancelled)
+            group = [
+                _localise(prompts[number], choice, embedding.image_shape) for number in numbers
+            ]
             scored = self._decode(embedding, group, choice, refined)
             for number, found in zip(numbers, scored, strict=True):
                 answers[number].extend(found)
@@ -158,19 +175,15 @@ class PlanePredictor:
 
     def embedding(
         self,
-        read_plane: Callable[[], NDArray[np.uint8]],
+        pixels: PlanePixels,
         plane_key: Hashable,
         region: Region,
         cancelled: Callable[[], bool] | None = None,
     ) -> Embedding:
-        """Return a region of a plane, encoded; the parameters are those of ``predict``."""
-        return self._embedding(_Plane(read_plane, plane_key), region, cancelled)
-
-    def _embedding(
-        self, plane: _Plane, region: Region, cancelled: Callable[[], bool] | None
-    ) -> Embedding:
-        key = (self.model.key, plane.key, region)
-        return self.cache.encoded(self.model, key, lambda: plane.crop(region), cancelled)
+        """Return a region of a plane, encoded; it is one that ``pixels.fitted`` returned."""
+        key = (self.model.key, plane_key, region)
+        read = partial(pixels.read, region, self.model.image_size)
+        return self.cache.encoded(self.model, key, read, cancelled)
 
     def _decode(
         self,
@@ -208,7 +221,7 @@ class PlanePredictor:
         import torch
 
         logits = torch.from_numpy(answer.logits)[None, None]
-        pixels = out_of_memory.upscale(self.model, logits, answer.region.shape)
+        pixels = out_of_memory.upscale(self.model, logits, grid_shape(answer.region))
         return Candidate(answer.region, pixels[0, 0].numpy(), answer.score, answer.logits)
 
 
@@ -264,7 +277,7 @@ def segment(
         model = load_model()
     options = MaskOptions() if options is None else options
     predictor, canvas = PlanePredictor(model), Canvas(planes.plane_shape, options)
-    pixels = cache(lambda: conditioning.apply(planes.read(0)))
+    pixels = WindowedPlane(planes, conditioning)
     for start in range(0, len(merged), PROMPTS_AT_ONCE):
         some = merged[start : start + PROMPTS_AT_ONCE]
         predictions = predictor.predict_many(
@@ -290,25 +303,15 @@ class _Scored:
     rank: float
 
 
-class _Plane:
-    """Reads its pixels once, when the first region asks for them."""
+def _localise(prompt: Prompt, region: Region, encoded_shape: tuple[int, int]) -> Prompt:
+    """Bring a prompt from the plane to the encoded pixels of a region, which may be fewer.
 
-    def __init__(self, read: Callable[[], NDArray[np.uint8]], key: Hashable) -> None:
-        self.key = key
-        self._read = read
-        self._pixels: NDArray[np.uint8] | None = None
-
-    def crop(self, region: Region) -> NDArray[np.uint8]:
-        if self._pixels is None:
-            self._pixels = self._read()
-        return np.ascontiguousarray(self._pixels[region.slices])
-
-
-def _localise(prompt: Prompt, region: Region) -> Prompt:
-    """Bring a prompt from plane to region pixels; points beyond the region are left out."""
+    Points beyond the region are left out.
+    """
+    down, across = region.height / encoded_shape[0], region.width / encoded_shape[1]
     inside = [region.contains(y, x) for y, x in prompt.points]
     points = [
-        (y - region.row, x - region.column)
+        ((y - region.row + 0.5) / down - 0.5, (x - region.column + 0.5) / across - 0.5)
         for (y, x), keep in zip(prompt.points, inside, strict=True)
         if keep
     ]
@@ -316,24 +319,25 @@ def _localise(prompt: Prompt, region: Region) -> Prompt:
     box = prompt.box
     if box is not None:
         y0, x0, y1, x1 = box
-        box = (y0 - region.row, x0 - region.column, y1 - region.row, x1 - region.column)
+        top, bottom = ((edge - region.row) / down for edge in (y0, y1))
+        left, right = ((edge - region.column) / across for edge in (x0, x1))
+        box = (top, left, bottom, right)
     mask = None if prompt.mask is None else mask_in(prompt, region)
+    if mask is not None and mask.shape != encoded_shape:
+        rows = (np.arange(encoded_shape[0]) + 0.5) * down
+        columns = (np.arange(encoded_shape[1]) + 0.5) * across
+        mask = mask[np.ix_(rows.astype(int), columns.astype(int))]
     return replace(prompt, points=points, polarity=polarity, box=box, mask=mask, mask_origin=None)
 
 
 def _joint_extent(refined: Candidate, prompt: Prompt) -> Box:
     """Return the half-open box around a mask and the prompts that correct it."""
     y0, x0, y1, x1 = prompt_extent(prompt)
-    rows, columns = (np.flatnonzero(refined.mask().any(axis=axis)) for axis in (1, 0))
-    if not rows.size:
+    window = refined.window()
+    if window is None:
         return y0, x0, y1, x1
-    region = refined.region
-    return (
-        min(y0, region.row + int(rows[0])),
-        min(x0, region.column + int(columns[0])),
-        max(y1, region.row + int(rows[-1]) + 1),
-        max(x1, region.column + int(columns[-1]) + 1),
-    )
+    (top, left), (height, width) = window.origin, window.shape
+    return min(y0, top), min(x0, left), max(y1, top + height), max(x1, left + width)
 
 
 def _logits_in(refined: Candidate, region: Region) -> Tensor:
@@ -345,9 +349,11 @@ def _logits_in(refined: Candidate, region: Region) -> Tensor:
         return network_logits
     # The network never said anything as low as the logits outside a lasso.
     lowest = float(refined.network_logits.min())
-    window = np.full(region.shape, min(lowest, 0.0), np.float32)
-    source, target = refined.region.overlap(region)
-    window[target] = refined.logits[source].clip(lowest)
+    step = max(grid_step(refined.region), grid_step(region))
+    thinned = thinned_region(region, step)
+    window = np.full(thinned.shape, min(lowest, 0.0), np.float32)
+    source, target = thinned_region(refined.region, step).overlap(thinned)
+    window[target] = refined.sampled(step)[source].clip(lowest)
     return torch.nn.functional.interpolate(
         torch.from_numpy(window)[None, None],
         network_logits.shape[-2:],

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_anysam.images.conditioning import Conditioning
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.labels import LabelEdit, WritePolicy
-    from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.prompts import Box, Prompt
     from napari_anysam.segmentation.session import KeptMask, PromptKey
 
 __all__ = [
@@ -89,12 +89,15 @@ class Asked:
         Position of the chosen candidate.
     options : MaskOptions
         The padding of its box, and how the chosen logits became a mask.
+    view : (y0, x0, y1, x1) or None
+        What the user saw of the plane; it bounds the regions of a click in a huge one.
     """
 
     prompt: Prompt
     conditioning: Conditioning
     choice: int = 0
     options: MaskOptions = field(default_factory=MaskOptions)
+    view: Box | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

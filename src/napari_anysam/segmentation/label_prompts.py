@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_anysam.errors import PromptError
 from napari_anysam.segmentation.derived_prompts import INTERIOR_POINTS, interior_points
+from napari_anysam.segmentation.labels import plane_strips
 from napari_anysam.segmentation.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["LabelKind", "prompts_from_labels"]
+__all__ = ["LabelKind", "prompts_from_labels", "prompts_on_largest_planes"]
 
 LabelKind = Literal["box", "mask", "points"]
 
@@ -75,6 +77,74 @@ def prompts_from_labels(
     if not prompts:
         raise PromptError("The labels hold no object; choose labels with at least one id over 0.")
     return prompts
+
+
+def prompts_on_largest_planes(labels: Any, kind: LabelKind = "box") -> list[Prompt]:
+    """Make a prompt of every object of labels of any size, on its largest plane; ids are kept.
+
+    Parameters
+    ----------
+    labels : int array-like (..., H, W)
+        Any that reads windows; read by strips, then in the window of each object.
+    kind : {"box", "mask", "points"}
+        As in ``prompts_from_labels``.
+
+    Returns
+    -------
+    list of Prompt
+        By ascending id; planes are counted through the leading axes, and None where there are none.
+
+    Raises
+    ------
+    PromptError
+        If the labels hold no object, or negative numbers.
+    """
+    largest: dict[int, tuple[_Extent, tuple[int, ...]]] = {}
+    for index in np.ndindex(*labels.shape[:-2]):
+        for object_id, extent in _extents(labels, index).items():
+            known = largest.get(object_id)
+            if known is None or extent.area > known[0].area:
+                largest[object_id] = extent, index
+    if not largest:
+        raise PromptError("The labels hold no object; choose labels with at least one id over 0.")
+    prompts = []
+    for object_id, (extent, index) in sorted(largest.items()):
+        rows, columns = slice(extent.top, extent.bottom), slice(extent.left, extent.right)
+        mask = np.asarray(labels[(*index, rows, columns)]) == object_id
+        plane = int(np.ravel_multi_index(index, labels.shape[:-2])) if index else None
+        prompts.append(_prompt(object_id, plane, mask, (extent.top, extent.left), kind))
+    return prompts
+
+
+@dataclass(slots=True)
+class _Extent:
+    """The half-open bounding box of an object on a plane, and its pixels."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    area: int
+
+    def add(self, other: _Extent) -> None:
+        """Take in a part of the object that lies further down."""
+        self.bottom, self.area = other.bottom, self.area + other.area
+        self.left, self.right = min(self.left, other.left), max(self.right, other.right)
+
+
+def _extents(labels: Any, index: tuple[int, ...]) -> dict[int, _Extent]:
+    """Return where the objects of one plane lie."""
+    found: dict[int, _Extent] = {}
+    for row, values in plane_strips(labels, index):
+        for object_id, _, mask, (top, left) in _objects(_as_stack(values, 0), None):
+            height, width = mask.shape
+            area = int(np.count_nonzero(mask))
+            part = _Extent(row + top, left, row + top + height, left + width, area)
+            if object_id in found:
+                found[object_id].add(part)
+            else:
+                found[object_id] = part
+    return found
 
 
 def _as_stack(labels: ArrayLike, axis: int) -> NDArray[np.integer[Any]]:

@@ -12,12 +12,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_anysam.segmentation.windows import Window, seen_from
+from napari_anysam.segmentation.windows import STRIP_PIXELS, Window, seen_from
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-__all__ = ["LabelEdit", "Policy", "WritePolicy", "erase_object", "write_mask", "write_object"]
+__all__ = [
+    "LabelEdit",
+    "Policy",
+    "WritePolicy",
+    "erase_object",
+    "plane_strips",
+    "write_mask",
+    "write_object",
+]
 
 Policy = Literal["background", "over"]
 WritePolicy = Literal["protect", "over", "background"]
@@ -163,33 +173,45 @@ def write_object(
         What was changed; edits that changed nothing are left out.
     """
     edits = []
-    if earlier is not None and policy != "background":
-        values = np.asarray(labels[(*index, *earlier.slices)])
-        stale = earlier.mask & (values == object_id)
+    taken_back = () if earlier is None or policy == "background" else earlier.strips()
+    for part in taken_back:
+        stale = part.mask & (np.asarray(labels[(*index, *part.slices)]) == object_id)
         if window is not None:
-            stale &= ~seen_from(window, earlier)
-        edits.append(write_mask(labels, index, earlier.origin, stale, 0, policy="over"))
-    if window is not None:
-        mask = window.mask
+            stale &= ~seen_from(window, part)
+        edits.append(write_mask(labels, index, part.origin, stale, 0, policy="over"))
+    taking: Policy = "over" if policy == "over" else "background"
+    for part in () if window is None else window.strips():
+        mask = part.mask
         if keep_erased and earlier is not None:
-            values = np.asarray(labels[(*index, *window.slices)])
-            mask &= ~(seen_from(earlier, window) & (values == 0))
-        taking: Policy = "over" if policy == "over" else "background"
-        edits.append(write_mask(labels, index, window.origin, mask, object_id, policy=taking))
+            values = np.asarray(labels[(*index, *part.slices)])
+            mask &= ~(seen_from(earlier, part) & (values == 0))
+        edits.append(write_mask(labels, index, part.origin, mask, object_id, policy=taking))
     return [edit for edit in edits if edit.changed_pixels]
 
 
-def erase_object(labels: Any, index: tuple[int, ...], object_id: int) -> LabelEdit:
+def plane_strips(labels: Any, index: tuple[int, ...]) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Read a plane of labels strip by strip, each with its first row; a huge one fits no memory."""
+    height, width = labels.shape[-2:]
+    rows = max(1, STRIP_PIXELS // max(1, width))
+    for start in range(0, height, rows):
+        part = slice(start, min(start + rows, height))
+        yield start, np.asarray(labels[(*index, part, slice(None))])
+
+
+def erase_object(labels: Any, index: tuple[int, ...], object_id: int) -> list[LabelEdit]:
     """Set one object's pixels on one plane to background.
 
     Returns
     -------
-    LabelEdit
-        The difference; its window is the object's bounding box.
+    list of LabelEdit
+        The difference, strip by strip; windows are bounding boxes in the strips.
     """
-    plane = np.asarray(labels[(*index, slice(None), slice(None))])
-    origin, mask = _tight((0, 0), plane == object_id)
-    return _write(labels, index, origin, mask, 0)
+    edits = []
+    for row, values in plane_strips(labels, index):
+        origin, mask = _tight((row, 0), values == object_id)
+        if mask.size:
+            edits.append(_write(labels, index, origin, mask, 0))
+    return edits
 
 
 def _write(

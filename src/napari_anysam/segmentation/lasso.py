@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,12 +23,12 @@ __all__ = ["clipped_logits", "polygon_mask"]
 def clipped_logits(
     logits: NDArray[np.float32], region: Region, lasso: Sequence[Point] | None
 ) -> NDArray[np.float32]:
-    """Return logits of a region, (region.height, region.width), `NEVER` outside a lasso.
+    """Return logits of a region, `NEVER` outside a lasso.
 
     Parameters
     ----------
-    logits : float32 array (region.height, region.width)
-        Positive is inside.
+    logits : float32 array (h, w)
+        Positive is inside; one for each pixel of the region, or fewer.
     region : Region
         Of the plane.
     lasso : sequence of (y, x) or None
@@ -35,7 +36,13 @@ def clipped_logits(
     """
     if lasso is None:
         return logits
-    return np.where(polygon_mask(lasso, region), logits, np.float32(NEVER))
+    down, across = (have / full for have, full in zip(logits.shape, region.shape, strict=True))
+    vertices = [
+        ((y + 0.5 - region.row) * down - 0.5, (x + 0.5 - region.column) * across - 0.5)
+        for y, x in lasso
+    ]
+    grid = replace(region, row=0, column=0, height=logits.shape[0], width=logits.shape[1])
+    return np.where(polygon_mask(vertices, grid), logits, np.float32(NEVER))
 
 
 def polygon_mask(vertices: Sequence[Point], region: Region) -> NDArray[np.bool_]:

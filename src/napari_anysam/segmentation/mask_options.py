@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_anysam.segmentation.prompts import Point
 
-__all__ = ["MaskOptions", "shape_mask"]
+__all__ = ["MaskOptions", "shape_logits", "shape_mask"]
 
 _TOUCHING = np.ones((3, 3), int)
 """Pixels that touch at a corner are one part, so that thin diagonal things stay whole."""
@@ -71,6 +71,15 @@ class MaskOptions:
                 f"The box padding is {self.box_padding}; use 0 to {MOST_PADDING} (10 %)."
             )
 
+    def thinned(self, step: int) -> MaskOptions:
+        """Return what means the same where only every step-th row and column is there."""
+        return replace(
+            self,
+            smallest_area=int(self.smallest_area) // step**2,
+            fill_holes=int(self.fill_holes) // step**2,
+            smoothing=self.smoothing / step,
+        )
+
 
 def shape_mask(
     logits: NDArray[np.float32], options: MaskOptions, points: Iterable[Point] = ()
@@ -96,7 +105,32 @@ def shape_mask(
     -------
     bool array (h, w)
     """
-    mask = _smoothed(logits, options) > 0
+    return _shaped(logits, _smoothed(logits, options), options, points)
+
+
+def shape_logits(
+    logits: NDArray[np.float32], options: MaskOptions, points: Iterable[Point] = ()
+) -> NDArray[np.float32]:
+    """Return logits that are positive where ``shape_mask`` puts pixels, to be interpolated.
+
+    What an option adds or takes away keeps its distance from the threshold, on the other side. The
+    parameters are those of ``shape_mask``.
+    """
+    over = _smoothed(logits, options)
+    mask = _shaped(logits, over, options, points)
+    distance = np.abs(over)
+    inside = np.maximum(distance, np.finfo(np.float32).tiny)
+    return np.where(mask, inside, -distance)
+
+
+def _shaped(
+    logits: NDArray[np.float32],
+    over: NDArray[np.float32],
+    options: MaskOptions,
+    points: Iterable[Point],
+) -> NDArray[np.bool_]:
+    """Return the mask of logits, given how far they are over the threshold."""
+    mask = over > 0
     if options.fill_holes:
         mask |= _small_holes(mask, options.fill_holes)
     mask &= logits > NEVER

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_anysam.segmentation.labels import erase_object, write_mask
+from napari_anysam.segmentation.labels import erase_object, plane_strips, write_mask
 from napari_anysam.segmentation.prompts import merge_prompts
 from napari_anysam.segmentation.session import KeptMask
-from napari_anysam.segmentation.windows import Window, seen_from, tight_window
+from napari_anysam.segmentation.windows import Window, joined_window, seen_from
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -34,9 +34,10 @@ def delete_objects(session: Session, labels: Any, object_ids: Collection[int]) -
     ids = set(object_ids)
     with session.together(f"deletion of {_named(ids)}"):
         edits = [
-            erase_object(labels, index, object_id)
+            edit
             for index, found in _planes_holding(labels, ids)
             for object_id in found
+            for edit in erase_object(labels, index, object_id)
         ]
         kept = dict.fromkeys(key for key in session.kept if key[0] in ids)
         if edits or kept:
@@ -64,11 +65,12 @@ def merge_objects(session: Session, labels: Any, object_ids: Collection[int], in
             key for key in session.kept if key[0] in others
         )
         for index, found in _planes_holding(labels, others):
-            plane = np.asarray(labels[(*index, slice(None), slice(None))])
-            mask = np.isin(plane, found)
-            edits.append(write_mask(labels, index, (0, 0), mask, into, policy="over"))
+            for row, values in plane_strips(labels, index):
+                mask = np.isin(values, found)
+                if mask.any():
+                    edits.append(write_mask(labels, index, (row, 0), mask, into, policy="over"))
             key = (into, _number(index, labels.shape))
-            kept[key] = _joined(session, key, found, tight_window(mask | (plane == into)))
+            kept[key] = _joined(session, key, found, _window_of(labels, index, into))
         if edits or kept:
             session.record_labels(edits, "labels", kept)
         _move_prompts(session, others, into)
@@ -104,16 +106,19 @@ def split_object(
     bool
         Whether it had any; if not, nothing was changed.
     """
-    plane = np.asarray(labels[(*index, slice(None), slice(None))])
-    window = tight_window(plane == key[0])
+    window = _window_of(labels, index, key[0])
     if window is None:
         return False
-    part = tight_window(window.mask & ~seen_from(remaining.window, window), window.origin)
+    strips = (strip.mask & ~seen_from(remaining.window, strip) for strip in window.strips())
+    part = joined_window(strips, window.origin)
     if part is None:
         return False
-    edit = write_mask(labels, index, part.origin, part.mask, new_id, policy="over")
+    edits = [
+        write_mask(labels, index, strip.origin, strip.mask, new_id, policy="over")
+        for strip in part.strips()
+    ]
     kept = {key: remaining, (new_id, key[1]): KeptMask(part, model=remaining.model)}
-    session.record_labels([edit], f"splitting of object {key[0]}", kept)
+    session.record_labels(edits, f"splitting of object {key[0]}", kept)
     return True
 
 
@@ -125,11 +130,16 @@ def _planes_holding(
         return
     wanted = np.array(sorted(object_ids))
     for index in np.ndindex(*labels.shape[:-2]):
-        plane = np.asarray(labels[(*index, slice(None), slice(None))])
-        found = plane[(plane >= wanted[0]) & (plane <= wanted[-1])]
-        here = np.intersect1d(wanted, found)
-        if here.size:
-            yield index, [int(object_id) for object_id in here]
+        here: set[int] = set()
+        for _, values in plane_strips(labels, index):
+            found = values[(values >= wanted[0]) & (values <= wanted[-1])]
+            here.update(np.intersect1d(wanted, found).tolist())
+        if here:
+            yield index, sorted(here)
+
+
+def _window_of(labels: Any, index: tuple[int, ...], object_id: int) -> Window | None:
+    return joined_window(values == object_id for _, values in plane_strips(labels, index))
 
 
 def _number(index: tuple[int, ...], shape: tuple[int, ...]) -> int | None:

@@ -14,12 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_anysam.errors import Cancelled, EmbeddingError, ImageError
 from napari_anysam.networks import out_of_memory
 from napari_anysam.segmentation.embedding_store import content_name
 from napari_anysam.segmentation.half_embeddings import halved
+from napari_anysam.segmentation.plane_pixels import WindowedPlane
+from napari_anysam.segmentation.regions import Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,7 +113,9 @@ def _run(
 
     encoded = 0
     for done, index in enumerate(wanted):
-        pixels = np.ascontiguousarray(conditioning.at(index).apply(planes.read(index)))
+        plane = WindowedPlane(planes, conditioning.at(index), index)
+        whole = plane.fitted(Region.whole(planes.plane_shape), model.image_size)
+        pixels = plane.read(whole, model.image_size)
         name = content_name(model, pixels)
         while not is_cancelled() and not store.holds(name):
             try:

@@ -46,6 +46,12 @@ OTHER_SCALE = 1.6
 GRID_DIVISIONS = 8
 """Regions of one size start at multiples of this part of their side."""
 
+HUGE = 4096
+"""In a plane that is longer, the regions of a click end at what the user sees, or at this side."""
+
+MOST_SCALES = 7
+"""So many regions a click has in such a plane at most, the largest ones."""
+
 COARSE_DIVISIONS = 2
 """The same where a network with a large input sees an object that is small in its region."""
 
@@ -118,7 +124,11 @@ RegionChoice = Literal["auto", "plane"] | Region
 
 
 def regions_for(
-    prompt: Prompt, plane_shape: tuple[int, int], image_size: int, choice: RegionChoice = "auto"
+    prompt: Prompt,
+    plane_shape: tuple[int, int],
+    image_size: int,
+    choice: RegionChoice = "auto",
+    view: Box | None = None,
 ) -> tuple[Region, ...]:
     """Choose the regions to encode for one prompt, smallest first.
 
@@ -132,6 +142,9 @@ def regions_for(
         Side of the network's square input.
     choice : {"auto", "plane"} or Region
         "auto" zooms to the object, "plane" takes the whole plane, a Region is taken as it is.
+    view : (y0, x0, y1, x1), optional
+        What the user sees of the plane; it says how large the object of a click in a huge plane
+        may be.
     """
     if isinstance(choice, Region):
         return (choice,)
@@ -140,6 +153,8 @@ def regions_for(
     extent = prompt_extent(prompt)
     if any(kind is not None for kind in (prompt.box, prompt.mask, prompt.lasso)):
         return (box_region(extent, plane_shape, image_size),)
+    if max(plane_shape) > HUGE:
+        return _regions_in_huge_plane(extent, plane_shape, image_size, view)
     return click_regions(extent, plane_shape, image_size)
 
 
@@ -183,7 +198,8 @@ def box_region(extent: Box, plane_shape: tuple[int, int], image_size: int) -> Re
     y0, x0, y1, x1 = extent
     side = max(y1 - y0, x1 - x0)
     light = image_size <= LIGHT_IMAGE_SIZE
-    if not light and side * image_size / max(plane_shape) >= image_size / SMALLEST_PART:
+    longest = max(plane_shape)
+    if not light and longest <= HUGE and side / longest >= 1 / SMALLEST_PART:
         return Region.whole(plane_shape)
     wanted = max(MARGIN * side, _smallest_side(image_size))
     # Where a region is far larger than the object, a coarse grid still holds it with its margin,
@@ -238,6 +254,31 @@ def click_regions(extent: Box, plane_shape: tuple[int, int], image_size: int) ->
         side *= 2
     if longest <= 4 * image_size or not regions:
         regions.append(Region.whole(plane_shape))
+    return tuple(dict.fromkeys(regions))
+
+
+def _regions_in_huge_plane(
+    extent: Box, plane_shape: tuple[int, int], image_size: int, view: Box | None
+) -> tuple[Region, ...]:
+    """Return regions of growing size around clicks, up to what the user sees; one if it is costly.
+
+    Without a view nobody knows how large the object is: networks with a large input then get a
+    region of their own input size, others all sizes up to `HUGE`.
+    """
+    light = image_size <= LIGHT_IMAGE_SIZE
+    span = MARGIN * max(extent[2] - extent[0], extent[3] - extent[1])
+    smallest = _smallest_side(image_size)
+    if view is None:
+        largest = float(HUGE if light else image_size)
+    else:
+        largest = min(max(view[2] - view[0], view[3] - view[1]), max(plane_shape))
+    largest = max(largest, span, smallest)
+    if not light:
+        return (_snapped(extent, largest, plane_shape),)
+    # Doubled from the smallest, as everywhere: clicks at another zoom share embeddings.
+    count = 1 + math.ceil(math.log2(largest / smallest))
+    sides = [smallest * 2.0**octave for octave in range(count)][-MOST_SCALES:]
+    regions = (_snapped(extent, side, plane_shape) for side in sides if side >= span)
     return tuple(dict.fromkeys(regions))
 
 

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anysam.errors import ModelNotFoundError, SessionError
-from napari_anysam.images.axis_view import AxisView
+from napari_anysam.images.axis_view import AxisView, views_of_levels
 from napari_anysam.images.planes import Planes, first_level
-from napari_anysam.segmentation.canvas import shaped_mask
+from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import plane_index, rewrite
+from napari_anysam.segmentation.plane_pixels import WindowedPlane
 from napari_anysam.segmentation.saved_session import check_image
 from napari_anysam.segmentation.stored_cache import StoredCache
 from napari_anysam.segmentation.tracking import Tracker
 from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -73,11 +74,12 @@ def replay(
     ModelNotFoundError
         If a model that is needed is not on disk.
     """
-    session, image = loaded.session, first_level(image)
-    check_image(session.image, image)
+    session, first = loaded.session, first_level(image)
+    check_image(session.image, first)
+    levels = [first] if first is image else list(image)
     shape = tuple(loaded.labels.shape[axis] for axis in session.order)
     labels = np.zeros(shape, loaded.labels.dtype)
-    again = _Again(session, image, load or load_recorded, report or _silent)
+    again = _Again(session, levels, load or load_recorded, report or _silent)
     rewrite(session.journal, labels, again.masks)
     loaded.hand_edits.apply(labels)
     return np.ascontiguousarray(labels.transpose(np.argsort(session.order)))
@@ -134,14 +136,14 @@ class _Again:
     def __init__(
         self,
         session: SavedSession,
-        image: Any,
+        levels: Sequence[Any],
         load: Callable[[ModelRecord], PromptableModel],
         report: Callable[[str], None],
     ) -> None:
-        self._image = image
+        self._levels = levels
         self._rgb = session.image.rgb
         self._order = session.order
-        self._hidden = tuple(int(image.shape[axis]) for axis in session.order[:-2])
+        self._hidden = tuple(int(levels[0].shape[axis]) for axis in session.order[:-2])
         self._load = load
         self._report = report
         self._record: ModelRecord | None = None
@@ -169,12 +171,13 @@ class _Again:
             for asked in recipe.asked:
                 _refuse_blends(asked.conditioning)
                 answer = predictor.predict(
-                    lambda asked=asked: asked.conditioning.apply(planes.read(0)),  # type: ignore[misc]
+                    WindowedPlane(planes, asked.conditioning),
                     (number, asked.conditioning),
                     planes.plane_shape,
                     asked.prompt,
                     previous=prediction,
                     box_padding=asked.options.box_padding,
+                    view=asked.view,
                 )
                 if asked.choice >= len(answer.candidates):
                     raise SessionError(
@@ -184,9 +187,8 @@ class _Again:
                 prediction = answer.choosing(asked.choice)
         if prediction is None:
             return None
-        last, region = recipe.asked[-1], prediction.best.region
-        mask = shaped_mask(prediction.best, last.options, last.prompt)
-        return tight_window(mask, (region.row, region.column))
+        last = recipe.asked[-1]
+        return shaped_window(prediction.best, last.options, last.prompt)
 
     def _followed(self, run: Run) -> Iterator[tuple[PromptKey, Window | None]]:
         index = plane_index(run.plane, self._hidden)
@@ -206,13 +208,13 @@ class _Again:
 
     def _plane(self, number: int | None) -> Planes:
         fixed = dict(zip(self._order[:-2], plane_index(number, self._hidden), strict=True))
-        view = AxisView(self._image, self._order[-2:], fixed, channels=self._rgb)
-        return Planes.single(view, channel_axis=2 if self._rgb else None)
+        views = views_of_levels(self._levels, self._order[-2:], fixed, channels=self._rgb)
+        return Planes.single(views, channel_axis=2 if self._rgb else None)
 
     def _stack(self, axis: int, index: tuple[int, ...]) -> Planes:
         fixed = dict(zip(self._order[:-2], index, strict=True))
         del fixed[axis]
-        view = AxisView(self._image, (axis, *self._order[-2:]), fixed, channels=self._rgb)
+        view = AxisView(self._levels[0], (axis, *self._order[-2:]), fixed, channels=self._rgb)
         return Planes(view, axis=0, channel_axis=3 if self._rgb else None)
 
     def _predictor_of(self, record: ModelRecord) -> PlanePredictor:

@@ -92,12 +92,13 @@ class OptionsFile(_Record):
 
 
 class AskedFile(_Record):
-    """A prompt, the position of its conditioning in the file's list, and the choice."""
+    """A prompt, the position of its conditioning in the file's list, the choice, and the view."""
 
     prompt: Values
     conditioning: int = Field(ge=0)
     choice: int = Field(ge=0)
     options: OptionsFile
+    view: tuple[float, float, float, float] | None = None
 
 
 class RecipeFile(_Record):

@@ -130,6 +130,7 @@ class Describing:
                 conditioning=_position(self.conditionings, one.conditioning),
                 choice=one.choice,
                 options=OptionsFile(**asdict(one.options)),
+                view=one.view,
             )
             for one in recipe.asked
         )
@@ -204,6 +205,7 @@ class Reading:
                 self._conditioning(one.conditioning),
                 one.choice,
                 MaskOptions(**one.options.model_dump()),
+                one.view,
             )
             for one in recipe.asked
         )

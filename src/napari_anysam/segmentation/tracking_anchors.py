@@ -125,7 +125,7 @@ def _single_plane_answers(
     )
     for place, prediction in zip(asked, predictions, strict=True):
         best = prediction.best
-        answers[place] = Answer(best.region, best.logits, best.score, _PRESENT_LOGIT)
+        answers[place] = Answer(best.region, best.full_logits(), best.score, _PRESENT_LOGIT)
     return [answers[place] for place in range(len(prompts))]
 
 

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
 
-__all__ = ["Window", "seen_from", "tight_window"]
+__all__ = ["Window", "joined_window", "seen_from", "tight_window"]
+
+STRIP_PIXELS = 2**22
+"""Pixels of a strip of a window; larger masks are unpacked strip by strip."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +50,34 @@ class Window:
         (row, column), (height, width) = self.origin, self.shape
         return slice(row, row + height), slice(column, column + width)
 
+    def rows(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Unpack some rows of the mask, bool (stop - start, w)."""
+        width = self.shape[1]
+        first = start * width
+        bits = self.bits[first // 8 : -(-stop * width // 8)]
+        flat = np.unpackbits(bits)[first % 8 :][: (stop - start) * width]
+        return flat.astype(bool).reshape(stop - start, width)
+
+    def strips(self) -> Iterator[Window]:
+        """Cut it into windows of at most `STRIP_PIXELS`, or of one row each."""
+        height, width = self.shape
+        count = max(1, STRIP_PIXELS // max(1, width))
+        if height <= count:
+            yield self
+            return
+        row, column = self.origin
+        for start in range(0, height, count):
+            mask = self.rows(start, min(start + count, height))
+            area = int(np.count_nonzero(mask))
+            yield Window((row + start, column), mask.shape, np.packbits(mask), area)
+
+    def thinned(self, step: int) -> NDArray[np.bool_]:
+        """Return every step-th row and column of the mask."""
+        if step == 1:
+            return self.mask
+        rows = [self.rows(row, row + 1)[0, ::step] for row in range(0, self.shape[0], step)]
+        return np.stack(rows)
+
     def whole(self, plane_shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the mask in its plane, bool (H, W)."""
         plane = np.zeros(plane_shape, dtype=bool)
@@ -63,6 +96,41 @@ def tight_window(mask: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> W
     return Window(corner, shape, np.packbits(mask), int(np.count_nonzero(mask)))
 
 
+def joined_window(
+    strips: Iterable[NDArray[np.bool_]], origin: tuple[int, int] = (0, 0)
+) -> Window | None:
+    """Return a mask cut to its bounding box; it comes as strips of full width, from the top.
+
+    Only one strip is held unpacked.
+    """
+    found, row = [], origin[0]
+    for strip in strips:
+        window = tight_window(strip, (row, origin[1]))
+        row += len(strip)
+        if window is not None:
+            found.append(window)
+    if len(found) < 2:
+        return found[0] if found else None
+    top, left = found[0].origin[0], min(window.origin[1] for window in found)
+    right = max(window.origin[1] + window.shape[1] for window in found)
+    bottom = found[-1].origin[0] + found[-1].shape[0]
+    shape = (bottom - top, right - left)
+    bits = np.zeros(-(-shape[0] * shape[1] // 8), np.uint8)
+    for window in found:
+        _put(window, bits, top, left, shape[1])
+    return Window((top, left), shape, bits, sum(window.area for window in found))
+
+
+def _put(window: Window, bits: NDArray[np.uint8], top: int, left: int, width: int) -> None:
+    """Add a part to the bits of a larger window with this corner and width."""
+    before = window.origin[1] - left
+    after = width - before - window.shape[1]
+    flat = np.pad(window.mask, ((0, 0), (before, after))).ravel()
+    first = (window.origin[0] - top) * width
+    packed = np.packbits(np.pad(flat, (first % 8, 0)))
+    bits[first // 8 : first // 8 + len(packed)] |= packed
+
+
 def seen_from(one: Window, other: Window) -> NDArray[np.bool_]:
     """Return one window's mask in the pixels of another, bool (h, w)."""
     seen = np.zeros(other.shape, dtype=bool)
@@ -79,5 +147,6 @@ def seen_from(one: Window, other: Window) -> NDArray[np.bool_]:
             top - one.origin[0] : bottom - one.origin[0],
             left - one.origin[1] : right - one.origin[1],
         ]
-        seen[target] = one.mask[source]
+        part = one.rows(source[0].start, source[0].stop)
+        seen[target] = part[:, source[1]]
     return seen
