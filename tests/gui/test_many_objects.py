@@ -71,6 +71,7 @@ def test_the_everything_button_finds_every_object_and_one_undo_takes_them_back(d
     found = [desk.labels[place] for place in RADII]
     assert_discs(desk.labels, found)
     assert desk.status.kept == 2
+    assert list(desk.control.labels.features["index"]) == sorted(found)
     desk.key(Qt.Key.Key_U)
     assert not desk.labels.any()
     assert not desk.control.workspace.session.prompts

@@ -417,5 +417,6 @@ class BulkRun:
                         self.work.prompts.hold(prompt)
                         session.set_prompt((prompt.object_id, prompt.plane), prompt)
                 self.work.record(self._change, self.title)
+            self.work.publish()
             self._refresh(now=True)
         self._on_end(error)
