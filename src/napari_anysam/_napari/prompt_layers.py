@@ -97,6 +97,8 @@ def make_labels(image: Any) -> Labels:
 def copy_transform(image: Any, layer: Any, origin: Any = None) -> None:
     """Give a layer an image's transform, units and axis labels.
 
+    What is so already is not set: napari measures all its layers whenever one of these is.
+
     Parameters
     ----------
     image, layer : napari layers
@@ -104,13 +106,16 @@ def copy_transform(image: Any, layer: Any, origin: Any = None) -> None:
     origin : array (ndim,), optional
         The image's data coordinates at which the layer's own begin.
     """
-    for name in _TRANSFORM:
-        setattr(layer, name, getattr(image, name))
-    layer.units = image.units
-    layer.axis_labels = image.axis_labels
+    wanted = {name: getattr(image, name) for name in _TRANSFORM}
     if origin is not None:
         world = np.asarray(image.data_to_world(origin))
-        layer.translate = np.asarray(image.affine.inverse(world))
+        wanted["translate"] = np.asarray(image.affine.inverse(world))
+    for name, value in wanted.items():
+        if not np.array_equal(getattr(layer, name), value):
+            setattr(layer, name, value)
+    for name in ("units", "axis_labels"):
+        if getattr(layer, name) != getattr(image, name):
+            setattr(layer, name, getattr(image, name))
 
 
 def find_layer(viewer: Any, image: Any, role: str) -> Any:
