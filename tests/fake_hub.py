@@ -58,6 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")  # or the client tries to use it again
         self.end_headers()
         pause = self.server.seconds_per_piece
         for begin in range(0, len(body) if with_body else 0, 50_000):

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_anysam.errors import Cancelled, DownloadError
+from napari_anysam.errors import AnySAMError, Cancelled, DownloadError
 from napari_anysam.models.catalogue import catalogue
 from napari_anysam.models.download import Progress
 
@@ -75,8 +75,13 @@ def download_from_hub(
             f"Hugging Face does not give {repository} ({_first_line(error)}); check its id, and "
             "log in with 'hf auth login' if it is gated."
         ) from error
-    except OSError as error:
-        raise DownloadError(f"{repository} could not be fetched ({_first_line(error)}).") from error
+    except AnySAMError:
+        raise
+    except Exception as error:  # a full disk, or the HTTP library's name for a lost connection
+        raise DownloadError(
+            f"{repository} could not be fetched ({_first_line(error)}); try again, what has "
+            "arrived is kept."
+        ) from error
 
 
 def _hub() -> Any:
