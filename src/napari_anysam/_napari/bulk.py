@@ -1,4 +1,4 @@
-"""Many objects at once: prompts answered in batches, every mask written as an object.
+"""Many objects at once in the window: every mask is written as an object.
 
 Clicks that each make an object are answered together as they come; a list of boxes, a Labels layer
 or everything in a plane is a run with progress, which can be cancelled and is one step to undo.
@@ -7,209 +7,31 @@ or everything in a plane is a run with progress, which can be cancelled and is o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_anysam._napari.coordinates import level0
+from napari_anysam._napari.bulk_questions import answer_prompts
 from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.workspace import LabelChange
-from napari_anysam.errors import PromptError
-from napari_anysam.images.axis_view import AxisView
-from napari_anysam.segmentation.canvas import shaped_window
-from napari_anysam.segmentation.everything import objects_of_plane
-from napari_anysam.segmentation.label_prompts import prompts_on_largest_planes
-from napari_anysam.segmentation.prompts import Prompt
-from napari_anysam.segmentation.session import KeptMask
-from napari_anysam.segmentation.windows import Window, tight_window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
+    from napari_anysam._napari.bulk_questions import Answered, Cancelled, Progress
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.inference import InferenceThread, Ticket
+    from napari_anysam._napari.pixels import PlaneSource
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.segmentation.interactive import PlanePredictor
-    from napari_anysam.segmentation.label_prompts import LabelKind
     from napari_anysam.segmentation.mask_options import MaskOptions
-    from napari_anysam.segmentation.prompts import Box
+    from napari_anysam.segmentation.prompts import Box, Prompt
 
-__all__ = [
-    "Answered",
-    "BulkRun",
-    "ClickQueue",
-    "Progress",
-    "answer_in_turns",
-    "answer_prompts",
-    "everything_in",
-    "refine_labels",
-]
-
-_AT_ONCE = 16
-"""Prompts of one turn of a run: clicks come in between."""
+__all__ = ["BulkRun", "ClickQueue"]
 
 _REFRESH_SECONDS = 0.1
-
-Cancelled = Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answered:
-    """One object of a run.
-
-    Parameters
-    ----------
-    prompt : Prompt
-    mask : KeptMask or None
-        None where nothing was found.
-    standing : Window or None
-        A mask of the object that stands in the labels already and gives way.
-    """
-
-    prompt: Prompt
-    mask: KeptMask | None
-    standing: Window | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Progress:
-    """One turn of a run: how far it is, and what was answered in this turn."""
-
-    done: int
-    total: int
-    answered: Sequence[Answered] = ()
-
-
-def answer_prompts(
-    predictor: PlanePredictor,
-    work: Workspace,
-    frame: PlaneFrame,
-    prompts: Sequence[Prompt],
-    options: MaskOptions,
-    cancelled: Cancelled,
-    view: Box | None = None,
-) -> list[Answered]:
-    """Answer prompts on one plane, of which the user sees ``view``, in the inference thread."""
-    source = plane_source(work.appearance.look(), frame, work.identity)
-    predictions = predictor.predict_many(
-        source.pixels(),
-        source.key,
-        frame.plane_shape,
-        prompts,
-        cancelled=cancelled,
-        box_padding=options.box_padding,
-        view=view,
-    )
-    answered = []
-    for prompt, prediction in zip(prompts, predictions, strict=True):
-        best = prediction.best
-        window = shaped_window(best, options, prompt)
-        kept = None if window is None else KeptMask(window, best.score, predictor.model.name)
-        answered.append(Answered(prompt, kept))
-    return answered
-
-
-def answer_in_turns(
-    predictor: PlanePredictor,
-    work: Workspace,
-    frame: PlaneFrame,
-    prompts: Sequence[Prompt],
-    options: MaskOptions,
-    cancelled: Cancelled,
-) -> Iterator[Progress]:
-    """Answer prompts, each on its own plane, some in each turn."""
-    planes: dict[int | None, list[Prompt]] = {}
-    for prompt in prompts:
-        planes.setdefault(prompt.plane, []).append(prompt)
-    done = 0
-    for number, of_plane in planes.items():
-        where = frame.numbered(number)
-        for start in range(0, len(of_plane), _AT_ONCE):
-            some = of_plane[start : start + _AT_ONCE]
-            answered = answer_prompts(predictor, work, where, some, options, cancelled)
-            done += len(some)
-            yield Progress(done, len(prompts), answered)
-
-
-def refine_labels(
-    predictor: PlanePredictor,
-    work: Workspace,
-    frame: PlaneFrame,
-    layer: Any,
-    kind: LabelKind,
-    options: MaskOptions,
-    taken: Collection[int],
-    cancelled: Cancelled,
-) -> Iterator[Progress]:
-    """Make every object of a Labels layer a prompt, on its largest plane, and answer it.
-
-    Parameters
-    ----------
-    predictor : PlanePredictor
-    work : Workspace
-    frame : PlaneFrame
-    layer : napari Labels
-        With the image's pixels.
-    kind : {"box", "mask", "points"}
-    options : MaskOptions
-    taken : collection of int
-        Ids that other objects have; those of the layer itself if masks are written into it.
-    cancelled : callable
-
-    Raises
-    ------
-    PromptError
-        If the layer holds no object, or an id is taken already.
-    """
-    labels = AxisView(level0(layer), frame.order, {})
-    asked = prompts_on_largest_planes(labels, kind)
-    ours = work.target is not None and layer == work.target.layer
-    clash = sorted({prompt.object_id for prompt in asked} & set(taken))
-    if clash and not ours:
-        raise PromptError(
-            f"Object {clash[0]} of {layer.name!r} has the id of an object that is there already; "
-            "choose a new layer as Labels, or this one, so that ids can be kept."
-        )
-    standing = {
-        prompt.object_id: tight_window(np.asarray(prompt.mask), prompt.mask_origin or (0, 0))
-        for prompt in (prompts_on_largest_planes(labels, "mask") if ours else ())
-    }
-    for turn in answer_in_turns(predictor, work, frame, asked, options, cancelled):
-        answered = [
-            replace(one, standing=standing.get(one.prompt.object_id)) for one in turn.answered
-        ]
-        yield replace(turn, answered=answered)
-
-
-def everything_in(
-    predictor: PlanePredictor,
-    work: Workspace,
-    frame: PlaneFrame,
-    options: MaskOptions,
-    cancelled: Cancelled,
-) -> Iterator[Progress]:
-    """Look for every object of a plane; they come in the last turn, numbered from 1."""
-    source = plane_source(work.appearance.look(), frame, work.identity)
-    last = None
-    for last in objects_of_plane(
-        predictor, source.pixels(), source.key, frame.plane_shape, options, cancelled
-    ):
-        yield Progress(last.done, last.total)
-    if last is not None:
-        answered = [
-            Answered(_from_mask(number, frame, mask.window), mask)
-            for number, mask in enumerate(last.objects, start=1)
-        ]
-        yield Progress(last.done, last.total, answered)
-
-
-def _from_mask(object_id: int, frame: PlaneFrame, window: Window) -> Prompt:
-    return Prompt(object_id, frame.number, mask=window.mask, mask_origin=window.origin)
 
 
 class ClickQueue:
@@ -234,9 +56,7 @@ class ClickQueue:
         self._on_answer = on_answer
         self._on_error = on_error
         self._waiting: list[Prompt] = []
-        self._where: (
-            tuple[PlanePredictor, Workspace, PlaneFrame, MaskOptions, Box | None] | None
-        ) = None
+        self._where: tuple[object, ...] | None = None
         self._unanswered = 0
         self._lock = Lock()
 
@@ -255,7 +75,8 @@ class ClickQueue:
         view: Box | None = None,
     ) -> None:
         """Have one more click answered, made where the user sees ``view`` of the plane."""
-        where = predictor, work, frame, options, view
+        look = work.appearance.look()
+        where = predictor, work, frame, options, view, look
         self._unanswered += 1
         with self._lock:
             if self._waiting and self._where == where:
@@ -264,8 +85,9 @@ class ClickQueue:
             # A list of its own: clicks elsewhere are answered with the question they belong to.
             self._waiting, self._where = [prompt], where
             waiting = self._waiting
+        source = plane_source(look, frame, work.identity)
         self._inference.ask(
-            partial(self._answer, waiting, *where),
+            partial(self._answer, waiting, predictor, source, options, view),
             partial(self._receive, work, frame, waiting),
             partial(self._fail, waiting),
         ).keep()
@@ -274,8 +96,7 @@ class ClickQueue:
         self,
         waiting: list[Prompt],
         predictor: PlanePredictor,
-        work: Workspace,
-        frame: PlaneFrame,
+        source: PlaneSource,
         options: MaskOptions,
         view: Box | None,
         cancelled: Cancelled,
@@ -284,7 +105,7 @@ class ClickQueue:
             if self._waiting is waiting:
                 # The next click begins another question; what was asked holds a network.
                 self._waiting, self._where = [], None
-        return answer_prompts(predictor, work, frame, waiting, options, cancelled, view)
+        return answer_prompts(predictor, source, waiting, options, cancelled, view)
 
     def _receive(
         self,

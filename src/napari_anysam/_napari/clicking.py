@@ -20,7 +20,7 @@ from napari_anysam.segmentation.session import ClassStep, PromptStep, parts_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from napari_anysam._napari.bulk import Answered
+    from napari_anysam._napari.bulk_questions import Answered
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.inference import InferenceThread
     from napari_anysam._napari.running_mask import Answer

@@ -14,10 +14,11 @@ from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 from psygnal import Signal
 
-from napari_anysam._napari.bulk import BulkRun, answer_in_turns, everything_in, refine_labels
+from napari_anysam._napari.bulk import BulkRun
+from napari_anysam._napari.bulk_questions import answer_in_turns, everything_in, refine_labels
 from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
-from napari_anysam._napari.coordinates import show_plane
+from napari_anysam._napari.coordinates import level0, show_plane
 from napari_anysam._napari.describe import describe
 from napari_anysam._napari.from_label import LabelPicker, labels_like, pickable_layers
 from napari_anysam._napari.image_control import ImageControl
@@ -25,6 +26,7 @@ from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
 from napari_anysam._napari.object_looks import colours_of
 from napari_anysam._napari.objects import Objects
+from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.precomputing import Precomputing
 from napari_anysam._napari.propagation import Propagation, StackAxis
 from napari_anysam._napari.reporting import report, reporting
@@ -32,13 +34,14 @@ from napari_anysam._napari.status import Status
 from napari_anysam._napari.tools import TOOLS, drawing_in, why_no_tool
 from napari_anysam._napari.workspace import Workspace
 from napari_anysam.errors import CapabilityError, ImageError, SessionError
+from napari_anysam.images.axis_view import AxisView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from napari_anysam._napari.active_model import ActiveModel
-    from napari_anysam._napari.bulk import Progress
+    from napari_anysam._napari.bulk_questions import Progress
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.label_target import WritePolicy
     from napari_anysam._napari.object_looks import Colour
@@ -332,9 +335,18 @@ class SegmentController:
         taken = set(work.session.object_ids)
         if work.target is not None:
             taken.update(work.target.taken_ids)
-        self._start_bulk(
-            f"refining of {layer.name}", refine_labels, layer=layer, kind=kind, taken=taken
-        )
+        with reporting():
+            frame = work.frame()
+            self._start_bulk(
+                f"refining of {layer.name}",
+                refine_labels,
+                frame=frame,
+                labels=AxisView(level0(layer), frame.order, {}),
+                kind=kind,
+                taken=taken,
+                name=layer.name,
+                ours=layer == self.labels,
+            )
 
     def find_everything(self) -> None:
         """Write every object that the model finds in the plane that is shown."""
@@ -654,10 +666,11 @@ class SegmentController:
                 raise CapabilityError("Something runs already; wait for its end, or cancel it.")
             frame = work.frame() if frame is None else frame
             self._clicking.keep_fresh()
+            look, identity = work.appearance.look(), work.identity
             question = partial(
                 make,
                 predictor,
-                work,
+                lambda plane: plane_source(look, plane, identity),
                 frame,
                 options=self._clicking.running.options,
                 **details,
