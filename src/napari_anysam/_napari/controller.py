@@ -7,41 +7,35 @@ inference thread only.
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from napari.utils.notifications import show_warning
 from psygnal import Signal
 
-from napari_anysam._napari.bulk import BulkRun
-from napari_anysam._napari.bulk_questions import answer_in_turns, everything_in, refine_labels
 from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
-from napari_anysam._napari.coordinates import level0, show_plane
+from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.describe import describe
-from napari_anysam._napari.from_label import LabelPicker, labels_like, pickable_layers
+from napari_anysam._napari.from_label import labels_like
 from napari_anysam._napari.image_control import ImageControl
 from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
 from napari_anysam._napari.object_looks import colours_of
 from napari_anysam._napari.objects import Objects
-from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.precomputing import Precomputing
-from napari_anysam._napari.propagation import Propagation, StackAxis
+from napari_anysam._napari.propagation import StackAxis
 from napari_anysam._napari.reporting import report, reporting
+from napari_anysam._napari.runs import Runs
 from napari_anysam._napari.status import Status
-from napari_anysam._napari.tools import TOOLS, drawing_in, why_no_tool
+from napari_anysam._napari.tool_use import ToolUse
 from napari_anysam._napari.workspace import Workspace
-from napari_anysam.errors import CapabilityError, ImageError, SessionError
-from napari_anysam.images.axis_view import AxisView
+from napari_anysam.errors import ImageError, SessionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from napari_anysam._napari.active_model import ActiveModel
-    from napari_anysam._napari.bulk_questions import Progress
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.label_target import WritePolicy
     from napari_anysam._napari.object_looks import Colour
@@ -92,18 +86,21 @@ class SegmentController:
         self._active = active
         self._inference = InferenceThread(deliver)
         self._clicking = Clicking(viewer, self._inference, self._tell, self._answer_many)
-        self._picker = LabelPicker(viewer)
+        self._tools = ToolUse(
+            viewer,
+            self._clicking,
+            self._on_prompts_edited,
+            self._on_prompts_relabelled,
+            self._on_view,
+        )
+        self._runs = Runs(self._clicking, self._inference, self._tell)
         self.objects = Objects(viewer, self._clicking)
         self.looks = ImageControl(viewer, self._inference, self._clicking, self._tell)
         self.precomputing = Precomputing(self._inference, self._tell)
         self._workspaces: dict[Any, Workspace] = {}
-        self._propagation: Propagation | None = None
-        self._last_run: Propagation | None = None
-        self._bulk: BulkRun | None = None
         self._policy: WritePolicy = "protect"
         self._of_viewer = Connections()
         self._of_image = Connections()
-        self._of_prompts = Connections()
         self._connect_viewer()
         if active.model is not None:
             self._clicking.running.use_model(active.model)
@@ -136,11 +133,11 @@ class SegmentController:
             work,
             self._clicking.running,
             self._active,
-            self._propagation,
-            self._last_run,
-            drawing=self._drawing(work),
+            self._runs.propagation,
+            self._runs.last,
+            drawing=self._tools.drawing(work),
             kept=self._clicking.kept,
-            bulk=self._bulk,
+            bulk=self._runs.bulk,
         )
 
     def colour_of(self, object_id: int) -> Colour:
@@ -206,16 +203,10 @@ class SegmentController:
 
     def use_tool(self, name: str) -> None:
         """Let clicks and drags in the image say what a tool of ``TOOLS`` says."""
-        tool = next(tool for tool in TOOLS if tool.name == name)
-        if tool.layer:
-            self._draw(tool.layer, tool.mode)
-            return
         work = self.workspace
         if work is not None:
             with reporting():
-                layers = pickable_layers(self._viewer, work.image, self.labels)
-                self._picker.start(layers, self._take_label)
-            self._tell()
+                self._tools.use(name, work, self.labels)
 
     def keep_labels_in(self, path: Path) -> None:
         """Write into a label pyramid in this folder from now on."""
@@ -267,9 +258,7 @@ class SegmentController:
         """Let the next click in the labels choose the object to go on with."""
         work = self.workspace
         if work is not None and work.target is not None:
-            work.target.layer.visible = True
-            self._picker.start([work.target.layer], self._on_picked)
-            self._tell()
+            self._tools.pick(work.target.layer, self._on_picked)
 
     def name_class(self, object_id: int, name: str) -> None:
         """Say which class an object is of."""
@@ -330,27 +319,17 @@ class SegmentController:
     def refine_labels(self, layer: Any, kind: LabelKind) -> None:
         """Make every object of a Labels layer a prompt, and write what the model answers."""
         work = self.workspace
-        if work is None or layer is None:
-            return
-        taken = set(work.session.object_ids)
-        if work.target is not None:
-            taken.update(work.target.taken_ids)
-        with reporting():
-            frame = work.frame()
-            self._start_bulk(
-                f"refining of {layer.name}",
-                refine_labels,
-                frame=frame,
-                labels=AxisView(level0(layer), frame.order, {}),
-                kind=kind,
-                taken=taken,
-                name=layer.name,
-                ours=layer == self.labels,
-            )
+        if work is not None and layer is not None:
+            with reporting():
+                self._runs.refine_labels(work, layer, kind, ours=layer == self.labels)
+            self._tell()
 
     def find_everything(self) -> None:
         """Write every object that the model finds in the plane that is shown."""
-        self._start_bulk("everything", everything_in, new_ids=True)
+        if self.workspace is not None:
+            with reporting():
+                self._runs.find_everything(self.workspace)
+            self._tell()
 
     def clear(self) -> None:
         """Remove the prompts of the running object that no accepted mask came from."""
@@ -368,16 +347,10 @@ class SegmentController:
 
     def propagate(self, where: StackRange) -> None:
         """Follow all objects that are marked in the stack, from the planes they are marked on."""
-        work, model = self.workspace, self._clicking.running.model
-        if work is None or model is None or self._propagation is not None or self._bulk is not None:
-            return
-        with reporting():
-            self._clicking.keep_fresh()
-            store = self._clicking.running.store
-            run = Propagation(work, work.frame(), where, model, store, self._tell, self._run_ended)
-            run.start(self._inference)
-            self._propagation = run
-        self._tell()
+        if self.workspace is not None:
+            with reporting():
+                self._runs.propagate(self.workspace, where)
+            self._tell()
 
     def precompute(self, where: StackRange) -> None:
         """Encode the planes of a stack in the background."""
@@ -391,17 +364,15 @@ class SegmentController:
 
     def cancel(self) -> None:
         """End a propagation after the plane in progress, or drop the request for a mask."""
-        if self._propagation is not None:
-            self._propagation.cancel()
-        elif self._bulk is not None:
-            self._bulk.cancel()
+        if self._runs.busy:
+            self._runs.cancel()
         elif self._clicking.running.request is not None:
             self._clicking.running.drop()
             self._tell()
 
     def _change_objects(self, change: Callable[[], Any]) -> None:
         """Change what was kept, unless something is writing."""
-        if self._propagation is None and self._bulk is None:
+        if not self._runs.busy:
             with reporting():
                 change()
             self._tell()
@@ -411,7 +382,7 @@ class SegmentController:
         work = self.workspace
         if work is None:
             return
-        if positive and self._drawing(work) == "points":
+        if positive and self._tools.drawing(work) == "points":
             with reporting():
                 self._clicking.begin_clicked_object()
         work.prompts.set_next(work.object_id, positive=positive)
@@ -424,7 +395,7 @@ class SegmentController:
         SessionError
             If a propagation is under way, or the image has been worked on already.
         """
-        if self._propagation is not None:
+        if self._runs.propagation is not None:
             raise SessionError("A propagation is under way; wait for its end or cancel it.")
         saved, dims = loaded.session, self._viewer.dims
         missing = dims.ndim - image.ndim
@@ -440,20 +411,17 @@ class SegmentController:
         with self._clicking.editing_layers():
             work.restore(saved, loaded.labels)
         show_plane(dims, image, work.frame().numbered(saved.plane))
-        self._draw("points", "add")
+        self._tools.draw(work, "points", "add")
         self._clicking.use_object(saved.object_id)
         self._clicking.ask_here(fresh=False)
         self._tell()
 
     def close(self) -> None:
         """Stop the thread and let go of the viewer; the user's layers stay as they are."""
-        if self._propagation is not None:
-            self._propagation.abandon()
-        if self._bulk is not None:
-            self._bulk.abandon()
-        for connections in (self._of_viewer, self._of_image, self._of_prompts):
+        self._runs.abandon()
+        for connections in (self._of_viewer, self._of_image):
             connections.disconnect()
-        self._picker.stop()
+        self._tools.stop()
         self.looks.leave()
         self._inference.stop(_PATIENCE_AT_CLOSE)
         self._clicking.running.drop()
@@ -484,55 +452,16 @@ class SegmentController:
             self._of_image.connect(getattr(image.events, name), self._on_transform)
         self.looks.enter(work)
         self._look()
-        self._use_first_tool()
+        self._tools.use_first(work, self.labels)
         self._clicking.use_object(work.object_id)
 
-    def _use_first_tool(self) -> None:
-        """Use the first tool that the model takes; nobody should begin with one that it refuses."""
-        model = self._clicking.running.model
-        self.use_tool(next(tool.name for tool in TOOLS if not why_no_tool(tool.name, model)))
-
     def _leave(self) -> None:
-        self._picker.stop()
+        self._tools.stop()
         self._clicking.running.drop()
-        if self._propagation is not None:
-            self._propagation.cancel()
-        if self._bulk is not None:
-            self._bulk.cancel()
+        self._runs.cancel()
         self.looks.leave()
         self._of_image.disconnect()
-        self._of_prompts.disconnect()
-        self._clicking.work = self._last_run = None
-
-    def _draw(self, role: str, mode: str) -> None:
-        """Make a prompt layer, if it is missing, and let the user draw in it."""
-        work = self.workspace
-        if work is None:
-            return
-        with self._clicking.editing_layers():
-            work.prompts.ensure()
-            work.prompts.set_next(work.object_id)
-        self._of_prompts.disconnect()
-        for layer in (work.prompts.points, work.prompts.shapes):
-            if layer is not None:
-                self._of_prompts.connect(layer.events.data, self._on_prompts_edited)
-                self._of_prompts.connect(layer.events.features, self._on_prompts_relabelled)
-                self._of_prompts.connect(layer.events.mode, self._on_view)
-        self._picker.stop()
-        layer = getattr(work.prompts, role)
-        self._viewer.layers.selection.active = layer
-        layer.mode = mode
-        self._tell()
-
-    def _drawing(self, work: Workspace) -> str:
-        if self._picker.waits:
-            return "label"
-        active = self._viewer.layers.selection.active
-        return drawing_in(active, work.prompts.points, work.prompts.shapes)
-
-    def _tool_in_use(self, work: Workspace) -> str:
-        drawing = self._drawing(work)
-        return next((tool.name for tool in TOOLS if tool.drawing == drawing), "")
+        self._clicking.work = self._runs.last = None
 
     def _tell(self) -> None:
         self.changed.emit()
@@ -551,25 +480,21 @@ class SegmentController:
         with reporting():
             if not self._clicking.take_edit(event):
                 return
-            self._last_run = None
+            self._runs.last = None
         self._tell()
 
     def _on_picked(self, _layer: Any, object_id: int) -> None:
         """Go on with the object that was clicked in the labels, and let points be added again."""
         with reporting():
             self.objects.resume(object_id)
-            self._draw("points", "add")
+            if self.workspace is not None:
+                self._tools.draw(self.workspace, "points", "add")
 
     def _on_prompts_relabelled(self, event: Any) -> None:
         """Replay prompts whose object or polarity somebody edited in the table of features."""
         with reporting():
             if self._clicking.take_relabelling(event.source):
                 self._tell()
-
-    def _take_label(self, layer: Any, value: int) -> None:
-        with reporting():
-            self._clicking.take_label(layer, value)
-        self._tell()
 
     def _on_transform(self, _event: Any = None) -> None:
         if self.workspace is not None:
@@ -596,14 +521,9 @@ class SegmentController:
             self.choose_image(images[-1])
 
     def _on_removed(self, event: Any) -> None:
-        layer, run = event.value, self._propagation
+        layer = event.value
         self.precomputing.forget(layer)
-        if run is not None and run.uses(layer):
-            run.abandon()
-            show_warning(f"{layer.name!r} was removed, so the propagation has ended.")
-        if self._bulk is not None and self._bulk.uses(layer):
-            self._bulk.abandon()
-            show_warning(f"{layer.name!r} was removed, so the {self._bulk.title} has ended.")
+        self._runs.layer_removed(layer)
         self._workspaces.pop(layer, None)
         self._clicking.running.preview.forget(layer)
         if layer is self.image:
@@ -625,8 +545,8 @@ class SegmentController:
         running = self._clicking.running
         self.precomputing.cancel()
         work = self.workspace
-        if work is not None and self.status.refused_tools.get(self._tool_in_use(work)):
-            self._use_first_tool()
+        if work is not None and self.status.refused_tools.get(self._tools.name(work)):
+            self._tools.use_first(work, self.labels)
         with reporting():
             running.use_model(model)
             if running.answer is None:
@@ -637,64 +557,8 @@ class SegmentController:
         report(error)
         self._tell()
 
-    def _run_ended(self, error: Exception | None) -> None:
-        self._last_run, self._propagation = self._propagation, None
-        if error is not None:
-            report(error)
-        self._tell()
-
     def _answer_many(self, frame: PlaneFrame, prompts: Sequence[Prompt]) -> None:
-        """Answer prompts of several objects that came at once, such as pasted boxes."""
-        title = f"masks of {len(prompts)} objects"
-        self._start_bulk(title, answer_in_turns, frame=frame, prompts=prompts, new_prompts=False)
-
-    def _start_bulk(
-        self,
-        title: str,
-        make: Callable[..., Iterator[Progress]],
-        *,
-        frame: PlaneFrame | None = None,
-        new_ids: bool = False,
-        new_prompts: bool = True,
-        **details: Any,
-    ) -> None:
-        work, predictor = self.workspace, self._clicking.running.predictor
-        if work is None or predictor is None:
-            return
-        with reporting():
-            if self._bulk is not None or self._propagation is not None:
-                raise CapabilityError("Something runs already; wait for its end, or cancel it.")
-            frame = work.frame() if frame is None else frame
-            self._clicking.keep_fresh()
-            look, identity = work.appearance.look(), work.identity
-            question = partial(
-                make,
-                predictor,
-                lambda plane: plane_source(look, plane, identity),
-                frame,
-                options=self._clicking.running.options,
-                **details,
-            )
-            run = BulkRun(
-                work,
-                frame,
-                title,
-                lambda cancelled: question(cancelled=cancelled),
-                self._tell,
-                self._bulk_ended,
-                new_ids=new_ids,
-                new_prompts=new_prompts,
-            )
-            run.start(self._inference)
-            self._bulk = run
-        self._tell()
-
-    def _bulk_ended(self, error: Exception | None) -> None:
-        run, self._bulk = self._bulk, None
-        if error is not None:
-            report(error)
-        if run is not None:
-            self._clicking.kept += run.found
-            if run.work is self.workspace:
-                self._clicking.begin_object(run.work.next_object_id())
-        self._tell()
+        if self.workspace is not None:
+            with reporting():
+                self._runs.answer_many(self.workspace, frame, prompts)
+            self._tell()

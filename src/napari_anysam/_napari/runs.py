@@ -1,0 +1,189 @@
+"""The runs of one viewer: what follows objects, or answers many of them, one run at a time."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_warning
+
+from napari_anysam._napari.bulk import BulkRun
+from napari_anysam._napari.bulk_questions import answer_in_turns, everything_in, refine_labels
+from napari_anysam._napari.coordinates import level0
+from napari_anysam._napari.pixels import plane_source
+from napari_anysam._napari.propagation import Propagation
+from napari_anysam._napari.reporting import report
+from napari_anysam.errors import CapabilityError
+from napari_anysam.images.axis_view import AxisView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from napari_anysam._napari.bulk_questions import Progress
+    from napari_anysam._napari.clicking import Clicking
+    from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam._napari.inference import InferenceThread
+    from napari_anysam._napari.propagation import StackRange
+    from napari_anysam._napari.workspace import Workspace
+    from napari_anysam.segmentation.label_prompts import LabelKind
+    from napari_anysam.segmentation.prompts import Prompt
+
+__all__ = ["Runs"]
+
+
+class Runs:
+    """Begins and ends runs; methods that refuse something raise an ``AnySAMError``.
+
+    Parameters
+    ----------
+    clicking : Clicking
+        Whose model answers, and whose running mask is kept before a run begins.
+    inference : InferenceThread
+    on_change : callable
+        Called when a run made progress or ended.
+
+    Attributes
+    ----------
+    propagation : Propagation or None
+        The one that is under way.
+    last : Propagation or None
+        The one that ended last, until something else was done.
+    bulk : BulkRun or None
+        The run over many objects that is under way.
+    """
+
+    def __init__(
+        self, clicking: Clicking, inference: InferenceThread, on_change: Callable[[], None]
+    ) -> None:
+        self._clicking = clicking
+        self._inference = inference
+        self._on_change = on_change
+        self.propagation: Propagation | None = None
+        self.last: Propagation | None = None
+        self.bulk: BulkRun | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way."""
+        return self.propagation is not None or self.bulk is not None
+
+    def propagate(self, work: Workspace, where: StackRange) -> None:
+        """Follow all objects that are marked in the stack, from the planes they are marked on."""
+        running = self._clicking.running
+        if running.model is None or self.busy:
+            return
+        self._clicking.keep_fresh()
+        run = Propagation(
+            work,
+            work.frame(),
+            where,
+            running.model,
+            running.store,
+            self._on_change,
+            self._propagation_ended,
+        )
+        run.start(self._inference)
+        self.propagation = run
+
+    def answer_many(self, work: Workspace, frame: PlaneFrame, prompts: Sequence[Prompt]) -> None:
+        """Answer prompts of several objects that came at once, such as pasted boxes."""
+        title = f"masks of {len(prompts)} objects"
+        self._start(work, title, answer_in_turns, frame=frame, prompts=prompts, new_prompts=False)
+
+    def refine_labels(self, work: Workspace, layer: Any, kind: LabelKind, *, ours: bool) -> None:
+        """Make every object of a Labels layer a prompt, and write what the model answers."""
+        taken = set(work.session.object_ids)
+        if work.target is not None:
+            taken.update(work.target.taken_ids)
+        frame = work.frame()
+        self._start(
+            work,
+            f"refining of {layer.name}",
+            refine_labels,
+            frame=frame,
+            labels=AxisView(level0(layer), frame.order, {}),
+            kind=kind,
+            taken=taken,
+            name=layer.name,
+            ours=ours,
+        )
+
+    def find_everything(self, work: Workspace) -> None:
+        """Write every object that the model finds in the plane that is shown."""
+        self._start(work, "everything", everything_in, frame=work.frame(), new_ids=True)
+
+    def cancel(self) -> None:
+        """End what is under way after the plane or the objects in progress."""
+        for run in (self.propagation, self.bulk):
+            if run is not None:
+                run.cancel()
+
+    def abandon(self) -> None:
+        """End what is under way and write nothing more."""
+        for run in (self.propagation, self.bulk):
+            if run is not None:
+                run.abandon()
+
+    def layer_removed(self, layer: Any) -> None:
+        """Abandon what reads or writes a layer that is gone, and say so."""
+        if self.propagation is not None and self.propagation.uses(layer):
+            self.propagation.abandon()
+            show_warning(f"{layer.name!r} was removed, so the propagation has ended.")
+        if self.bulk is not None and self.bulk.uses(layer):
+            self.bulk.abandon()
+            show_warning(f"{layer.name!r} was removed, so the {self.bulk.title} has ended.")
+
+    def _start(
+        self,
+        work: Workspace,
+        title: str,
+        make: Callable[..., Iterator[Progress]],
+        *,
+        frame: PlaneFrame,
+        new_ids: bool = False,
+        new_prompts: bool = True,
+        **details: Any,
+    ) -> None:
+        predictor = self._clicking.running.predictor
+        if predictor is None:
+            return
+        if self.busy:
+            raise CapabilityError("Something runs already; wait for its end, or cancel it.")
+        self._clicking.keep_fresh()
+        look, identity = work.appearance.look(), work.identity
+        question = partial(
+            make,
+            predictor,
+            lambda plane: plane_source(look, plane, identity),
+            frame,
+            options=self._clicking.running.options,
+            **details,
+        )
+        run = BulkRun(
+            work,
+            frame,
+            title,
+            lambda cancelled: question(cancelled=cancelled),
+            self._on_change,
+            self._bulk_ended,
+            new_ids=new_ids,
+            new_prompts=new_prompts,
+        )
+        run.start(self._inference)
+        self.bulk = run
+
+    def _propagation_ended(self, error: Exception | None) -> None:
+        self.last, self.propagation = self.propagation, None
+        if error is not None:
+            report(error)
+        self._on_change()
+
+    def _bulk_ended(self, error: Exception | None) -> None:
+        run, self.bulk = self.bulk, None
+        if error is not None:
+            report(error)
+        if run is not None:
+            self._clicking.kept += run.found
+            if run.work is self._clicking.work:
+                self._clicking.begin_object(run.work.next_object_id())
+        self._on_change()
