@@ -15,6 +15,8 @@ from napari_anysam.errors import Cancelled, CapabilityError, OptionsError
 from napari_anysam.networks.tracking_protocol import TrackingModel
 from napari_anysam.segmentation.confidence import DoubtLimits
 from napari_anysam.segmentation.embeddings import EmbeddingCache
+from napari_anysam.segmentation.repair import repaired
+from napari_anysam.segmentation.repair_plan import EARLY_STOP, REPAIR_ANCHORS, make_repair
 from napari_anysam.segmentation.tracking_merge import Assessed, grown
 from napari_anysam.segmentation.tracking_pass import Follower
 from napari_anysam.segmentation.tracking_plan import make_plan
@@ -23,7 +25,7 @@ from napari_anysam.segmentation.tracking_source import PlaneSource
 from napari_anysam.segmentation.tracking_watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 
     from numpy.typing import ArrayLike
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.repair_plan import Before, EarlyStop, Repair
     from napari_anysam.segmentation.tracking_merge import Kept
     from napari_anysam.segmentation.tracking_plan import Plan
 
@@ -78,7 +81,7 @@ class Tracker:
     anchor_limit : int, optional
         How many prompted planes of an object count at once, at least 2, chosen by nearness: the
         nearest one before, the nearest one after, then others. By default as many as the network
-        takes.
+        takes, and 8 for a repair.
 
     Raises
     ------
@@ -160,6 +163,93 @@ class Tracker:
             prompts, self._planes.plane_shape, self._planes.count, direction, start, stop
         )
         return self._run(plan, cancelled or _never)
+
+    def repair(
+        self,
+        prompts: Iterable[Prompt],
+        object_id: int,
+        plane: int,
+        *,
+        before: Before,
+        reviewed: Collection[int] = (),
+        start: int | None = None,
+        stop: int | None = None,
+        early_stop: EarlyStop | None = EARLY_STOP,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[PropagationResult]:
+        """Follow one object again from one corrected plane, as far as there is need.
+
+        From the corrected plane outward, on each side up to the nearest plane that is reviewed or
+        has a prompt of the object; those are locked and never answered. The masks of reviewed
+        planes and the other prompts are anchors. Checks at once, computes as the results are asked
+        for.
+
+        Parameters
+        ----------
+        prompts : iterable of Prompt
+            Those of other objects are ignored. The object needs one on ``plane``: the correction,
+            as a mask or as points and box.
+        object_id, plane : int
+            What was corrected, and where.
+        before : callable
+            Index of a plane to the mask that the object has there now: a bool array (H, W), a
+            ``Window`` of one, or None. Asked in the thread that asks for the results.
+        reviewed : collection of int
+            Planes on which the object is as it shall be.
+        start, stop : int, optional
+            Half-open range of planes to answer.
+        early_stop : EarlyStop, optional
+            When a side has nothing more to change; None goes on to the locked plane.
+        cancelled : callable, optional
+            See ``run``.
+
+        Returns
+        -------
+        iterator of PropagationResult
+            Of this object alone: the corrected plane, then those after it, then those before it,
+            each from there outward. If a side was not stopped early, and the object is known on the
+            locked plane at its end, its planes come a second time, from there back: with the nearer
+            one's answer, and how far both agree.
+
+        Raises
+        ------
+        PromptError
+            If the object has no prompt on ``plane``, that plane is reviewed or outside the range,
+            or see ``tracking_plan.make_plan``.
+        """
+        limit = self._anchor_limit or REPAIR_ANCHORS
+        planned = make_repair(
+            prompts,
+            object_id,
+            plane,
+            self._planes.plane_shape,
+            self._planes.count,
+            before=before,
+            reviewed=reviewed,
+            start=start,
+            stop=stop,
+            anchor_limit=limit,
+        )
+        return self._repair(planned, before, early_stop, cancelled or _never)
+
+    def _repair(
+        self,
+        planned: Repair,
+        before: Before,
+        early_stop: EarlyStop | None,
+        cancelled: Callable[[], bool],
+    ) -> Iterator[PropagationResult]:
+        source = self._source(cancelled)
+        follower = self._follower(source, planned.plan)
+        try:
+            follower.anchor(lambda _: True)
+            source.keep = True  # each side may be walked back
+            for plane, found in repaired(planned, follower, self._limits, before, early_stop):
+                yield compose(plane, [(planned.object_id, found)], self._planes.plane_shape)
+                if cancelled():
+                    return
+        except Cancelled:
+            return
 
     def _run(self, plan: Plan, cancelled: Callable[[], bool]) -> Iterator[PropagationResult]:
         source = self._source(cancelled)
