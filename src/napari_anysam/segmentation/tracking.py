@@ -3,7 +3,7 @@
 The engine streams: one plane is read, encoded and answered at a time, whatever the length of the
 stack. It holds per object the anchors' memories and a ring of recent ones (``memory.py``), and
 nothing per plane, except where a later pass will come back to a plane and add to it: there the
-answers are kept packed (``tracking_results.PackedAnswer``), from the first pass to the second. That
+answers are kept packed (``tracking_merge.Kept``), from the first pass to the second. That
 concerns the planes between the first and the last prompted plane, in direction "both".
 """
 
@@ -11,16 +11,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from napari_anysam.errors import Cancelled, CapabilityError
+from napari_anysam.errors import Cancelled, CapabilityError, OptionsError
 from napari_anysam.networks.tracking_protocol import TrackingModel
+from napari_anysam.segmentation.confidence import DoubtLimits
 from napari_anysam.segmentation.embeddings import EmbeddingCache
+from napari_anysam.segmentation.repair import repaired
+from napari_anysam.segmentation.repair_plan import EARLY_STOP, REPAIR_ANCHORS, make_repair
+from napari_anysam.segmentation.tracking_merge import Assessed, grown
 from napari_anysam.segmentation.tracking_pass import Follower
 from napari_anysam.segmentation.tracking_plan import make_plan
 from napari_anysam.segmentation.tracking_results import PropagationResult, compose
 from napari_anysam.segmentation.tracking_source import PlaneSource
+from napari_anysam.segmentation.tracking_watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 
     from numpy.typing import ArrayLike
 
@@ -29,8 +34,9 @@ if TYPE_CHECKING:
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.repair_plan import Before, EarlyStop, Repair
+    from napari_anysam.segmentation.tracking_merge import Kept
     from napari_anysam.segmentation.tracking_plan import Plan
-    from napari_anysam.segmentation.tracking_results import Answer, PackedAnswer
 
 __all__ = ["PropagationResult", "Tracker", "propagate"]
 
@@ -66,11 +72,23 @@ class Tracker:
     plane_key : callable, optional
         Index of a plane to what names its pixels and conditioning in ``cache``; by default unique
         to this tracker.
+    limits : DoubtLimits, optional
+        From where on an answer is doubtful; nothing but ``PropagationResult.assessments`` depends
+        on them.
+    memory_threshold : float, optional
+        Planes with a predicted IoU below it, or on which the object is not found, do not enter
+        the object's memory. By default all planes do, as in the official predictor.
+    anchor_limit : int, optional
+        How many prompted planes of an object count at once, at least 2, chosen by nearness: the
+        nearest one before, the nearest one after, then others. By default as many as the network
+        takes, and 8 for a repair.
 
     Raises
     ------
     CapabilityError
         If the model cannot track.
+    OptionsError
+        If ``memory_threshold`` is not between 0 and 1, or ``anchor_limit`` is below 2.
     """
 
     def __init__(
@@ -83,6 +101,9 @@ class Tracker:
         cache: EmbeddingCache | None = None,
         store: EmbeddingStore | None = None,
         plane_key: Callable[[int], Hashable] | None = None,
+        limits: DoubtLimits | None = None,
+        memory_threshold: float | None = None,
+        anchor_limit: int | None = None,
     ) -> None:
         if not isinstance(model, TrackingModel) or not model.capabilities.tracking:
             raise CapabilityError(
@@ -91,6 +112,12 @@ class Tracker:
             )
         if region not in ("auto", "plane"):
             raise CapabilityError(f"region is {region!r}; use 'auto' or 'plane' to propagate.")
+        if memory_threshold is not None and not 0 <= memory_threshold <= 1:
+            raise OptionsError(
+                f"memory_threshold is {memory_threshold!r}; use a predicted IoU from 0 to 1."
+            )
+        if anchor_limit is not None and anchor_limit < 2:
+            raise OptionsError(f"anchor_limit is {anchor_limit!r}; use a number from 2 up.")
         self._model = model
         self._planes = planes
         self._conditioning = conditioning
@@ -100,6 +127,9 @@ class Tracker:
         self._store = store
         identity = object()  # not this tracker: it would hold itself, and the network with it
         self._plane_key = plane_key or (lambda index: (identity, index))
+        self._limits = limits or DoubtLimits()
+        self._memory_threshold = memory_threshold
+        self._anchor_limit = anchor_limit
 
     def run(
         self,
@@ -134,8 +164,118 @@ class Tracker:
         )
         return self._run(plan, cancelled or _never)
 
+    def repair(
+        self,
+        prompts: Iterable[Prompt],
+        object_id: int,
+        plane: int,
+        *,
+        before: Before,
+        reviewed: Collection[int] = (),
+        start: int | None = None,
+        stop: int | None = None,
+        early_stop: EarlyStop | None = EARLY_STOP,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[PropagationResult]:
+        """Follow one object again from one corrected plane, as far as there is need.
+
+        From the corrected plane outward, on each side up to the nearest plane that is reviewed or
+        has a prompt of the object; those are locked and never answered. The masks of reviewed
+        planes and the other prompts are anchors. Checks at once, computes as the results are asked
+        for.
+
+        Parameters
+        ----------
+        prompts : iterable of Prompt
+            Those of other objects are ignored. The object needs one on ``plane``: the correction,
+            as a mask or as points and box.
+        object_id, plane : int
+            What was corrected, and where.
+        before : callable
+            Index of a plane to the mask that the object has there now: a bool array (H, W), a
+            ``Window`` of one, or None. Asked in the thread that asks for the results.
+        reviewed : collection of int
+            Planes on which the object is as it shall be.
+        start, stop : int, optional
+            Half-open range of planes to answer.
+        early_stop : EarlyStop, optional
+            When a side has nothing more to change; None goes on to the locked plane.
+        cancelled : callable, optional
+            See ``run``.
+
+        Returns
+        -------
+        iterator of PropagationResult
+            Of this object alone: the corrected plane, then those after it, then those before it,
+            each from there outward. If a side was not stopped early, and the object is known on the
+            locked plane at its end, its planes come a second time, from there back: with the nearer
+            one's answer, and how far both agree.
+
+        Raises
+        ------
+        PromptError
+            If the object has no prompt on ``plane``, that plane is reviewed or outside the range,
+            or see ``tracking_plan.make_plan``.
+        """
+        limit = self._anchor_limit or REPAIR_ANCHORS
+        planned = make_repair(
+            prompts,
+            object_id,
+            plane,
+            self._planes.plane_shape,
+            self._planes.count,
+            before=before,
+            reviewed=reviewed,
+            start=start,
+            stop=stop,
+            anchor_limit=limit,
+        )
+        return self._repair(planned, before, early_stop, cancelled or _never)
+
+    def _repair(
+        self,
+        planned: Repair,
+        before: Before,
+        early_stop: EarlyStop | None,
+        cancelled: Callable[[], bool],
+    ) -> Iterator[PropagationResult]:
+        source = self._source(cancelled)
+        follower = self._follower(source, planned.plan)
+        try:
+            follower.anchor(lambda _: True)
+            source.keep = True  # each side may be walked back
+            for plane, found in repaired(planned, follower, self._limits, before, early_stop):
+                yield compose(plane, [(planned.object_id, found)], self._planes.plane_shape)
+                if cancelled():
+                    return
+        except Cancelled:
+            return
+
     def _run(self, plan: Plan, cancelled: Callable[[], bool]) -> Iterator[PropagationResult]:
-        zoom = self._region == "auto"
+        source = self._source(cancelled)
+        follower = self._follower(source, plan)
+        kept: dict[int, dict[int, Kept]] = {}
+        try:
+            follower.anchor(lambda plane: self._keeps_all or plan.looks_again(plane))
+            for step in plan.steps:
+                follower.turn(step)
+                watch = Watch(self._limits)
+                for plane in plan.planes(step):
+                    if cancelled():
+                        return
+                    source.keep = self._keeps_all or plan.looks_again(plane, step)
+                    answers = follower.visit(plane)
+                    noted = watch.note(answers, plan.prompted(plane))
+                    found = {one: Assessed(answers[one], noted[one]) for one in answers}
+                    known = grown(plan, plane, step, found, kept.pop(plane, {}))
+                    if plan.returns(plane, step):
+                        kept[plane] = {number: one.kept() for number, one in known.items()}
+                    if plan.grows(plane, step):
+                        yield compose(plane, known.items(), self._planes.plane_shape)
+        except Cancelled:
+            return
+
+    def _source(self, cancelled: Callable[[], bool]) -> PlaneSource:
         source = PlaneSource(
             self._model,
             self._planes,
@@ -145,25 +285,18 @@ class Tracker:
             self._plane_key,
             cancelled,
         )
-        source.held = HELD_FOR_REGIONS if zoom else 1
-        follower = Follower(self._model, source, plan, zoom=zoom)
-        kept: dict[int, dict[int, PackedAnswer]] = {}
-        try:
-            follower.anchor(lambda plane: self._keeps_all or plan.looks_again(plane))
-            for step in plan.steps:
-                follower.turn(step)
-                for plane in plan.planes(step):
-                    if cancelled():
-                        return
-                    source.keep = self._keeps_all or plan.looks_again(plane, step)
-                    answers = follower.visit(plane)
-                    grown = _grown(plan, plane, step, answers, kept.pop(plane, {}))
-                    if plan.returns(plane, step):
-                        kept[plane] = {number: one.packed() for number, one in grown.items()}
-                    if plan.grows(plane, step):
-                        yield compose(plane, grown.items(), self._planes.plane_shape)
-        except Cancelled:
-            return
+        source.held = HELD_FOR_REGIONS if self._region == "auto" else 1
+        return source
+
+    def _follower(self, source: PlaneSource, plan: Plan) -> Follower:
+        return Follower(
+            self._model,
+            source,
+            plan,
+            zoom=self._region == "auto",
+            memory_threshold=self._memory_threshold,
+            anchor_limit=self._anchor_limit,
+        )
 
 
 def propagate(
@@ -239,23 +372,6 @@ def propagate(
         model = load_model("anysam-nano")
     tracker = Tracker(model, planes, resolve_conditioning(planes, contrast), region=region)
     return tracker.run(prompts, direction=direction, start=start, stop=stop)
-
-
-def _grown(
-    plan: Plan,
-    plane: int,
-    step: int,
-    answers: dict[int, Answer],
-    before: dict[int, PackedAnswer],
-) -> dict[int, Answer]:
-    """Put what a pass says over what earlier passes said."""
-    grown = {object_id: packed.unpacked() for object_id, packed in before.items()}
-    newer = {
-        object_id: answer
-        for object_id, answer in answers.items()
-        if plan.wins(object_id, plane, step)
-    }
-    return grown | newer
 
 
 def _never() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_anysam.networks import out_of_memory
@@ -18,7 +19,7 @@ from napari_anysam.segmentation.tracking_regions import mask_extent, moved_regio
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from napari_anysam.networks.tracking_protocol import TrackingModel
+    from napari_anysam.networks.tracking_protocol import Tracked, TrackingModel
     from napari_anysam.segmentation.regions import Region
     from napari_anysam.segmentation.tracking_plan import Plan
     from napari_anysam.segmentation.tracking_results import Answer
@@ -40,10 +41,19 @@ class Follower:
         What was asked for.
     zoom : bool
         Whether small objects get regions of their own.
+    memory_threshold, anchor_limit
+        See ``tracking.Tracker``.
     """
 
     def __init__(
-        self, model: TrackingModel, source: PlaneSource, plan: Plan, *, zoom: bool
+        self,
+        model: TrackingModel,
+        source: PlaneSource,
+        plan: Plan,
+        *,
+        zoom: bool,
+        memory_threshold: float | None = None,
+        anchor_limit: int | None = None,
     ) -> None:
         self._model = model
         self._source = source
@@ -54,6 +64,10 @@ class Follower:
         self._banks: dict[int, MemoryBank] = {}
         self._regions: dict[int, Region] = {}
         self._guide = Guide(model)
+        self._memory_threshold = memory_threshold
+        span = model.memory_span
+        limit = span.anchors if anchor_limit is None else anchor_limit
+        self._span = replace(span, anchors=min(span.anchors, limit))
 
     def anchor(self, keep: Callable[[int], bool]) -> None:
         """Answer and remember all prompts.
@@ -81,12 +95,21 @@ class Follower:
             for number, anchor in zip(objects, found, strict=True):
                 self._anchors[number][plane] = anchor
 
-    def turn(self, step: int) -> None:
-        """Start a pass: forget everything but the anchors."""
+    def turn(self, step: int, outset: int | None = None) -> None:
+        """Start a pass: forget everything but the anchors.
+
+        Parameters
+        ----------
+        step : {1, -1}
+            Forward or backward.
+        outset : int, optional
+            The anchored plane of every object from which to go on; by default the first one of
+            each in the direction.
+        """
         self._step = step
         self._banks = {
             number: MemoryBank(
-                self._model.memory_span,
+                self._span,
                 {plane: anchor.memory for plane, anchor in anchors.items()},
                 step,
             )
@@ -95,7 +118,8 @@ class Follower:
         self._regions = {}
         self._guide.forget()
         for number, anchors in self._anchors.items():
-            self._enter(number, anchors[min(anchors) if step > 0 else max(anchors)].memory.region)
+            first = min(anchors) if step > 0 else max(anchors)
+            self._enter(number, anchors[first if outset is None else outset].memory.region)
 
     def visit(self, plane: int) -> dict[int, Answer]:
         """Answer a plane for every object of the pass that exists there."""
@@ -124,13 +148,23 @@ class Follower:
         if self._zoom:
             tracked = self._guide.mix(embedding, region, group, tracked)
         memories = memories_of(self._model, plane, embedding, tracked, region, anchored=False)
-        for number, memory in zip(group, memories, strict=True):
-            self._banks[number].add(memory)
+        worth = self._worth_keeping(tracked)
+        for number, memory, keep in zip(group, memories, worth, strict=True):
+            if keep:
+                self._banks[number].add(memory)
         answers = dict(zip(group, answers_of(self._model, tracked, region), strict=True))
         if self._zoom:
             for number, answer in answers.items():
                 self._move(number, answer)
         return answers
+
+    def _worth_keeping(self, tracked: Tracked) -> list[bool]:
+        """Tell of every object whether what was found shall be remembered."""
+        limit = self._memory_threshold
+        if limit is None:
+            return [True] * len(tracked.scores)
+        kept: list[bool] = ((tracked.scores >= limit) & (tracked.object_logits > 0)).tolist()
+        return kept
 
     def _move(self, number: int, answer: Answer) -> None:
         """Let an object's region follow it to the next plane."""

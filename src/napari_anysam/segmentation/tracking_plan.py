@@ -62,6 +62,10 @@ class Plan:
         """Return the objects for which a pass answers on a plane."""
         return [object_id for object_id in self.anchors if plane in self.reach(object_id, step)]
 
+    def prompted(self, plane: int) -> list[int]:
+        """Return the objects that have a prompt on a plane."""
+        return [object_id for object_id, prompts in self.anchors.items() if plane in prompts]
+
     def wins(self, object_id: int, plane: int, step: int) -> bool:
         """Tell whether the answer of a pass replaces what earlier passes said on a plane."""
         if step == self.steps[0]:
@@ -75,9 +79,20 @@ class Plan:
         ahead = min(index for index in self.anchors[object_id] if index > plane)
         return ahead - plane < plane - behind
 
+    def compares(self, object_id: int, plane: int, step: int) -> bool:
+        """Tell whether an earlier pass looked for an object on a plane too, between its anchors."""
+        return (
+            step != self.steps[0]
+            and plane not in self.anchors[object_id]
+            and plane in self.reach(object_id, self.steps[0])
+        )
+
     def grows(self, plane: int, step: int) -> bool:
         """Tell whether a pass adds to what earlier passes said on a plane."""
-        return any(self.wins(object_id, plane, step) for object_id in self.active(plane, step))
+        return any(
+            self.wins(object_id, plane, step) or self.compares(object_id, plane, step)
+            for object_id in self.active(plane, step)
+        )
 
     def returns(self, plane: int, step: int) -> bool:
         """Tell whether a later pass will add to a plane."""

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_anysam.segmentation.regions import Region
+from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
+
+    from napari_anysam.segmentation.confidence import Assessment
+    from napari_anysam.segmentation.tracking_merge import Assessed
+    from napari_anysam.segmentation.windows import Window
 
 __all__ = ["Answer", "PackedAnswer", "PropagationResult", "compose", "mask_answer"]
 
@@ -37,6 +42,8 @@ class PropagationResult:
         Predicted IoU.
     object_logits : float32 array (N,)
         Positive where the object is on the plane.
+    assessments : tuple of Assessment
+        One per object: how far to trust its mask here, and what speaks against it.
     """
 
     index: int
@@ -45,6 +52,7 @@ class PropagationResult:
     masks: NDArray[np.bool_]
     scores: NDArray[np.float32]
     object_logits: NDArray[np.float32]
+    assessments: tuple[Assessment, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +73,10 @@ class Answer:
     logits: NDArray[np.float32]
     score: float
     object_logit: float
+
+    def window(self) -> Window | None:
+        """Return the mask in its bounding box; None if it is empty."""
+        return tight_window(self.logits > 0, (self.region.row, self.region.column))
 
     def packed(self) -> PackedAnswer:
         """Return what is needed to draw it again, in few bytes."""
@@ -112,14 +124,15 @@ def mask_answer(mask: NDArray[np.bool_]) -> Answer:
 
 
 def compose(
-    index: int, answers: Iterable[tuple[int, Answer]], plane_shape: tuple[int, int]
+    index: int, answers: Iterable[tuple[int, Assessed]], plane_shape: tuple[int, int]
 ) -> PropagationResult:
     """Draw the answers of several objects on one plane."""
     known = sorted(answers, key=lambda item: item[0])
     labels = np.zeros(plane_shape, np.int32)
     highest = np.zeros(plane_shape, np.float32)
     masks = np.zeros((len(known), *plane_shape), bool)
-    for place, (object_id, answer) in enumerate(known):
+    for place, (object_id, one) in enumerate(known):
+        answer = one.answer
         window = answer.region.slices
         np.greater(answer.logits, 0, out=masks[place][window])
         wins = answer.logits > highest[window]
@@ -130,8 +143,9 @@ def compose(
         labels,
         tuple(object_id for object_id, _ in known),
         masks,
-        np.array([answer.score for _, answer in known], np.float32),
-        np.array([answer.object_logit for _, answer in known], np.float32),
+        np.array([one.answer.score for _, one in known], np.float32),
+        np.array([one.answer.object_logit for _, one in known], np.float32),
+        tuple(one.assessment for _, one in known),
     )
 
 

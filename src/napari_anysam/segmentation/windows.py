@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Window", "joined_window", "seen_from", "tight_window"]
+__all__ = ["Window", "joined_window", "seen_from", "tight_window", "window_iou"]
 
 STRIP_PIXELS = 2**22
 """Pixels of a strip of a window; larger masks are unpacked strip by strip."""
@@ -150,3 +150,11 @@ def seen_from(one: Window, other: Window) -> NDArray[np.bool_]:
         part = one.rows(source[0].start, source[0].stop)
         seen[target] = part[:, source[1]]
     return seen
+
+
+def window_iou(one: Window | None, other: Window | None) -> float:
+    """Return the IoU of two masks of one plane; None is empty, and two empty ones are equal."""
+    if one is None or other is None:
+        return float(one is other)
+    shared = int(np.count_nonzero(seen_from(one, other) & other.mask))
+    return shared / (one.area + other.area - shared)
