@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from psygnal import Signal
+
 from napari_anysam._napari.appearance import record_look
 from napari_anysam._napari.bulk import ClickQueue
 from napari_anysam._napari.coordinates import show_plane
@@ -15,7 +17,7 @@ from napari_anysam._napari.running_mask import Request, RunningMask
 from napari_anysam._napari.visible import visible_box
 from napari_anysam._napari.workspace import LabelChange
 from napari_anysam.segmentation.prompts import Prompt, merge_prompts
-from napari_anysam.segmentation.session import ClassStep, PromptStep, parts_of
+from napari_anysam.segmentation.session import PromptStep, keys_of, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,7 +58,13 @@ class Clicking:
         Whether a second box on a plane begins another object, rather than replace the first.
     each_click_new : bool
         Whether every positive click is an object, whose mask is written at once.
+    last_accepted : (object id, plane) or None
+        Whose mask the user kept last.
+    accepted : psygnal signal (Workspace, (object id, plane))
+        A mask was accepted and written.
     """
+
+    accepted = Signal(object, object)
 
     def __init__(
         self,
@@ -73,6 +81,7 @@ class Clicking:
         self.kept = 0
         self.each_box_new = True
         self.each_click_new = False
+        self.last_accepted: PromptKey | None = None
         self.clicks = ClickQueue(inference, self._keep_clicked, self._failed)
         self._on_many = on_many
 
@@ -290,6 +299,8 @@ class Clicking:
     def _keep_answer(self, answer: Answer) -> None:
         request = answer.request
         self._keep(request.work, request.key, request.frame, answer.kept)
+        self.last_accepted = request.key
+        self.accepted.emit(request.work, request.key)
         target = request.work.target
         if target is not None and request.look is not None:
             record_look(target.layer, request.look)
@@ -319,10 +330,5 @@ def _together(work: Workspace, changes: Mapping[PromptKey, Prompt | None]) -> It
 
 def _only_key(step: Step) -> PromptKey | None:
     """Return the object and plane of a step; None if it touched several, or none."""
-    keys: set[PromptKey] = set()
-    for part in parts_of(step):
-        if isinstance(part, PromptStep):
-            keys.add(part.key)
-        elif not isinstance(part, ClassStep):
-            keys.update(part.after)
+    keys = {key for part in parts_of(step) for key in keys_of(part)}
     return keys.pop() if len(keys) == 1 else None

@@ -20,11 +20,13 @@ from napari_anysam._napari.from_label import labels_like
 from napari_anysam._napari.image_control import ImageControl
 from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
+from napari_anysam._napari.live_volume import LiveVolume
 from napari_anysam._napari.object_looks import colours_of
 from napari_anysam._napari.objects import Objects
 from napari_anysam._napari.precomputing import Precomputing
 from napari_anysam._napari.propagation import StackAxis
 from napari_anysam._napari.reporting import report, reporting
+from napari_anysam._napari.review import Review
 from napari_anysam._napari.runs import Runs
 from napari_anysam._napari.status import Status
 from napari_anysam._napari.tool_use import ToolUse
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.label_prompts import LabelKind
     from napari_anysam.segmentation.mask_options import MaskOptions
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.review import LaneMark
     from napari_anysam.segmentation.session_files import LoadedSession
 
 __all__ = ["SegmentController"]
@@ -74,6 +77,10 @@ class SegmentController:
         How the image is seen.
     precomputing : Precomputing
         Encodes stacks in the background.
+    review : Review
+        Looks through propagated masks.
+    live : LiveVolume
+        Follows what was accepted, if that is wanted.
     """
 
     changed = Signal()
@@ -93,7 +100,10 @@ class SegmentController:
             self._on_prompts_relabelled,
             self._on_view,
         )
-        self._runs = Runs(self._clicking, self._inference, self._tell)
+        self.review = Review(viewer, self._clicking)
+        self._runs = Runs(self._clicking, self._inference, self._run_told, self.review.note)
+        self.live = LiveVolume(self._runs, lambda: self.review.axis)
+        self._clicking.accepted.connect(self.live.accepted)
         self.objects = Objects(viewer, self._clicking)
         self.looks = ImageControl(viewer, self._inference, self._clicking, self._tell)
         self.precomputing = Precomputing(self._inference, self._tell)
@@ -279,6 +289,43 @@ class SegmentController:
         """Make what the previewed mask leaves out of its object an object of its own."""
         self._change_objects(self.objects.split)
 
+    def review_along(self, axis: int | None) -> None:
+        """Look through the planes along a data axis of the image from now on."""
+        if self.review.axis != axis:
+            self.review.axis = axis
+            self._tell()
+
+    def show_reviewed(self, object_id: int, position: int) -> None:
+        """Show an object on a plane of the axis that is reviewed."""
+        with reporting():
+            self.review.show(object_id, position)
+        self._tell()
+
+    def go_to_mark(self, mark: LaneMark, step: int) -> None:
+        """Show the next plane in a direction on which an object has a mark."""
+        with reporting():
+            self.review.go(mark, step)
+        self._tell()
+
+    def toggle_reviewed(self) -> None:
+        """Lock the masks of the plane that is shown, or unlock them."""
+        self._change_objects(self.review.toggle_reviewed)
+
+    def follow_live(self, on: bool) -> None:
+        """Say whether accepted masks are followed through the stack at once."""
+        self.live.on = on
+
+    def repair(self) -> None:
+        """Follow the running object anew from the plane that is shown, where it was corrected."""
+        work, axis = self.workspace, self.review.axis
+        if work is not None and axis is not None:
+            with reporting():
+                self._clicking.keep_fresh()
+                object_id = self.review.object_to_repair()
+                if object_id is not None:
+                    self._runs.repair(work, object_id, work.frame(), axis)
+            self._tell()
+
     def next_candidate(self) -> None:
         """Preview the next of the candidate masks."""
         self._clicking.running.show_next()
@@ -418,6 +465,7 @@ class SegmentController:
 
     def close(self) -> None:
         """Stop the thread and let go of the viewer; the user's layers stay as they are."""
+        self.live.forget()
         self._runs.abandon()
         for connections in (self._of_viewer, self._of_image):
             connections.disconnect()
@@ -457,11 +505,17 @@ class SegmentController:
 
     def _leave(self) -> None:
         self._tools.stop()
+        self.live.forget()
         self._clicking.running.drop()
         self._runs.cancel()
         self.looks.leave()
         self._of_image.disconnect()
         self._clicking.work = self._runs.last = None
+
+    def _run_told(self) -> None:
+        """Begin with what waits for the end of a run, and tell."""
+        self.live.go_on()
+        self._tell()
 
     def _tell(self) -> None:
         self.changed.emit()

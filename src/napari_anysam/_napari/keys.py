@@ -24,6 +24,12 @@ KEYS: Mapping[str, str] = {
     "split": "Shift-Q",
     "merge": "Shift-G",
     "delete": "Shift-H",
+    "doubtful_before": "J",
+    "doubtful_next": "K",
+    "prompt_before": "Shift-J",
+    "prompt_next": "Shift-K",
+    "reviewed": "Alt-K",
+    "repair": "Alt-G",
 }
 """Keys that napari leaves free on every layer."""
 

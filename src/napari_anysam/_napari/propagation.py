@@ -16,7 +16,7 @@ from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from napari_anysam._napari.inference import InferenceThread, Ticket
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
+    from napari_anysam.segmentation.confidence import Assessment
     from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.journal import ModelRecord
+    from napari_anysam.segmentation.session import PromptKey
+    from napari_anysam.segmentation.tracking import Tracker
+    from napari_anysam.segmentation.tracking_results import PropagationResult
 
 __all__ = ["Propagation", "StackAxis", "StackRange", "reason_not_to_propagate"]
 
@@ -107,6 +111,8 @@ class Propagation:
         Where planes may lie that were encoded before.
     on_change : callable
         Called when progress was made.
+    on_written : callable
+        Called with the masks of a plane that were just written.
     on_end : callable
         Called with the error that ended the run, or None.
 
@@ -126,6 +132,7 @@ class Propagation:
         model: PromptableModel,
         store: EmbeddingStore | None,
         on_change: Callable[[], None],
+        on_written: Callable[[Mapping[PromptKey, KeptMask | None]], None],
         on_end: Callable[[Exception | None], None],
     ) -> None:
         reason = reason_not_to_propagate(model, work, frame)
@@ -137,15 +144,19 @@ class Propagation:
         self._model = model
         self._store = store
         self._on_change = on_change
+        self._on_written = on_written
         self._on_end = on_end
+        self.title = "propagation"
+        self._repaired: tuple[int, int] | None = None
         self._look = work.appearance.look()
         self._planes = stack_of(self._look, frame, where.axis)
         self._conditioning = self._look.along(where.axis, frame)
+        self._locked = frozenset(work.session.reviewed)
         self._prompts = self._stack_prompts()
         self.total = _planes_to_come(where, [prompt.plane or 0 for prompt in self._prompts])
         self._change = LabelChange()
         self._record: ModelRecord | None = None
-        self._results = 0
+        self._written = 0
         self._seen: set[int] = set()
         self._started = self._refreshed = time.monotonic()
         self._ticket: Ticket | None = None
@@ -163,6 +174,10 @@ class Propagation:
             return None
         elapsed = time.monotonic() - self._started
         return elapsed / self.done * max(0, self.total - self.done)
+
+    def follows(self, object_id: int) -> bool:
+        """Whether an object is among those that are followed."""
+        return any(prompt.object_id == object_id for prompt in self._prompts)
 
     def uses(self, layer: Any) -> bool:
         """Whether the run still reads or writes a layer."""
@@ -192,37 +207,51 @@ class Propagation:
 
         self._record = record_of(self._model)
         tracker = Tracker(self._model, self._planes, self._conditioning, store=self._store)
+        for result in self._results(tracker, cancelled):
+            assessed = zip(result.object_ids, result.assessments, strict=True)
+            yield (
+                int(result.index),
+                {
+                    int(object_id): self._kept(result.labels == object_id, assessment)
+                    for object_id, assessment in assessed
+                },
+            )
+
+    def _results(
+        self, tracker: Tracker, cancelled: Callable[[], bool]
+    ) -> Iterator[PropagationResult]:
         where = self._where
-        results = tracker.run(
+        return tracker.run(
             self._prompts,
             direction=where.direction,
             start=where.first,
             stop=where.last + 1,
             cancelled=cancelled,
         )
-        for result in results:
-            scores = zip(result.object_ids, result.scores, strict=True)
-            yield (
-                int(result.index),
-                {
-                    int(object_id): self._kept(result.labels == object_id, float(score))
-                    for object_id, score in scores
-                },
-            )
 
-    def _kept(self, mask: NDArray[np.bool_], score: float) -> KeptMask | None:
+    def _kept(self, mask: NDArray[np.bool_], assessment: Assessment) -> KeptMask | None:
         window = tight_window(mask)
-        return None if window is None else KeptMask(window, score, self._model.name)
+        if window is None:
+            return None
+        return KeptMask(
+            window,
+            float(assessment.score),
+            self._model.name,
+            confidence=assessment.confidence,
+            doubts=assessment.reasons,
+        )
 
     def _write(self, plane: Plane) -> None:
         if self._abandoned:
             return
         position, masks = plane
         frame = self._frame.at(self._where.axis, position)
-        keyed = {(object_id, frame.number): mask for object_id, mask in masks.items()}
+        found = {(object_id, frame.number): mask for object_id, mask in masks.items()}
+        keyed = {key: mask for key, mask in found.items() if key not in self._locked}
         self.work.write(self._change, keyed, frame, keep_erased=True)
+        self._on_written(keyed)
         self._seen.add(position)
-        self._results += 1
+        self._written += 1
         self._refresh()
 
     def _refresh(self, *, now: bool = False) -> None:
@@ -235,7 +264,7 @@ class Propagation:
 
     def _finish(self, error: Exception | None) -> None:
         if not self._abandoned:
-            self.work.record(self._change, "propagation", self._run())
+            self.work.record(self._change, self.title, self._run())
             self.work.publish()
             self._refresh(now=True)
         del (
@@ -259,29 +288,39 @@ class Propagation:
             prompts=tuple(self._prompts),
             conditioning=self._conditioning,
             model=self._record,
-            results=self._results,
+            results=self._written,
+            locked=self._locked,
+            repaired=self._repaired,
         )
 
     def _stack_prompts(self) -> list[Prompt]:
         """Return the prompts in the range, an accepted mask in the place of what led to it."""
         found = []
-        for key, prompt in self.work.session.prompts.items():
+        for key in dict.fromkeys(self._anchor_keys()):
             frame = self._frame.numbered(key[1])
             position = frame.index[frame.order.index(self._where.axis)]
             if frame == self._frame.at(self._where.axis, position):
-                found.append(self._as_seen(key, replace(prompt, plane=position)))
+                found.append(self._as_seen(key, position))
         if not found:
             raise PromptError(
                 "No object is marked in this stack; click one on a plane of it first."
             )
         return found
 
-    def _as_seen(self, key: Any, prompt: Prompt) -> Prompt:
+    def _anchor_keys(self) -> list[PromptKey]:
+        """Return where objects are marked, and where their masks were found right."""
+        session = self.work.session
+        marked = {object_id for object_id, _ in session.prompts}
+        right = [key for key in session.reviewed if key in session.kept and key[0] in marked]
+        return [*session.prompts, *right]
+
+    def _as_seen(self, key: PromptKey, position: int) -> Prompt:
+        """Return the mask that was kept there, else the prompt that asks for one."""
         kept = self.work.session.kept.get(key)
         if kept is None:
-            return prompt
+            return replace(self.work.session.prompts[key], plane=position)
         mask = kept.window.whole(self._frame.plane_shape)
-        return Prompt(prompt.object_id, prompt.plane, mask=mask)
+        return Prompt(key[0], position, mask=mask)
 
 
 def _planes_to_come(where: StackRange, anchors: list[int]) -> int:

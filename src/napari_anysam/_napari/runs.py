@@ -12,12 +12,13 @@ from napari_anysam._napari.bulk_questions import answer_in_turns, everything_in,
 from napari_anysam._napari.coordinates import level0
 from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.propagation import Propagation
+from napari_anysam._napari.repairing import Repair
 from napari_anysam._napari.reporting import report
 from napari_anysam.errors import CapabilityError
 from napari_anysam.images.axis_view import AxisView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from napari_anysam._napari.bulk_questions import Progress
     from napari_anysam._napari.clicking import Clicking
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.segmentation.label_prompts import LabelKind
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.session import KeptMask, PromptKey
 
 __all__ = ["Runs"]
 
@@ -41,6 +43,8 @@ class Runs:
     inference : InferenceThread
     on_change : callable
         Called when a run made progress or ended.
+    on_written : callable
+        Called with the masks of a plane that a propagation has just written.
 
     Attributes
     ----------
@@ -53,11 +57,16 @@ class Runs:
     """
 
     def __init__(
-        self, clicking: Clicking, inference: InferenceThread, on_change: Callable[[], None]
+        self,
+        clicking: Clicking,
+        inference: InferenceThread,
+        on_change: Callable[[], None],
+        on_written: Callable[[Mapping[PromptKey, KeptMask | None]], None],
     ) -> None:
         self._clicking = clicking
         self._inference = inference
         self._on_change = on_change
+        self._on_written = on_written
         self.propagation: Propagation | None = None
         self.last: Propagation | None = None
         self.bulk: BulkRun | None = None
@@ -80,6 +89,26 @@ class Runs:
             running.model,
             running.store,
             self._on_change,
+            self._on_written,
+            self._propagation_ended,
+        )
+        run.start(self._inference)
+        self.propagation = run
+
+    def repair(self, work: Workspace, object_id: int, frame: PlaneFrame, axis: int) -> None:
+        """Follow one object anew from a plane on which its mask is right."""
+        running = self._clicking.running
+        if running.model is None or self.busy:
+            return
+        run = Repair(
+            object_id,
+            axis,
+            work,
+            frame,
+            running.model,
+            running.store,
+            self._on_change,
+            self._on_written,
             self._propagation_ended,
         )
         run.start(self._inference)

@@ -28,6 +28,7 @@ from napari_anysam._napari.many_section import ManySection
 from napari_anysam._napari.mask_section import MaskSection
 from napari_anysam._napari.object_table import ObjectSection
 from napari_anysam._napari.precompute_section import PrecomputeSection
+from napari_anysam._napari.review_section import ReviewSection
 from napari_anysam._napari.session_section import SessionSection
 from napari_anysam._napari.stack_section import StackSection
 from napari_anysam._napari.status import Status, sentence, source_in_words, why_not
@@ -69,7 +70,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         super().__init__(parent)
         self._viewer = napari_viewer
         self._closed = self._docked = self._window_closing = False
-        self._dirty = self._had_axes = self._had_objects = False
+        self._dirty = self._had_axes = self._had_objects = self._had_lanes = False
         self._delivery = QtDelivery(self)
         self._active = active_model()
         self.controller = SegmentController(napari_viewer, self._delivery, self._active)
@@ -155,6 +156,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.new_button = QPushButton("New object (N)")
         self.objects = ObjectSection()
         self.stack = StackSection()
+        self.review = ReviewSection()
         self.mask = MaskSection()
         self.many = ManySection()
         self.look = ImageSection()
@@ -192,12 +194,14 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         """Return what can be folded away, to be scrolled where the window is low."""
         self.objects_fold = _fold("Objects", self.objects)
         self.stack_fold = _fold("Stack", self.stack, self.precompute)
+        self.review_fold = _fold("Review", self.review)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(self.objects_fold)
         layout.addWidget(self.stack_fold)
+        layout.addWidget(self.review_fold)
+        layout.addWidget(self.objects_fold)
         layout.addWidget(_fold("Mask", self.mask))
         layout.addWidget(_fold("Many objects", self.many))
         layout.addWidget(_fold("Image", self.look))
@@ -227,6 +231,12 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
                 "split": control.split_object,
                 "merge": lambda: control.merge_objects(self.objects.selected()),
                 "delete": lambda: control.delete_objects(self.objects.selected() or None),
+                "doubtful_before": lambda: control.go_to_mark("doubtful", -1),
+                "doubtful_next": lambda: control.go_to_mark("doubtful", 1),
+                "prompt_before": lambda: control.go_to_mark("prompt", -1),
+                "prompt_next": lambda: control.go_to_mark("prompt", 1),
+                "reviewed": control.toggle_reviewed,
+                "repair": control.repair,
             },
             control.point_pressed,
         )
@@ -249,6 +259,13 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.new_button.clicked.connect(control.new_object)
         self.stack.propagate.connect(control.propagate)
         self.stack.cancel.connect(control.cancel)
+        self.stack.live.toggled.connect(control.follow_live)
+        self.stack.axis_chosen.connect(control.review_along)
+        self.review.jumped.connect(control.show_reviewed)
+        self.review.doubtful.connect(lambda step: control.go_to_mark("doubtful", step))
+        self.review.prompted.connect(lambda step: control.go_to_mark("prompt", step))
+        self.review.reviewed.connect(control.toggle_reviewed)
+        self.review.repair.connect(control.repair)
         self.mask.changed.connect(control.shape_masks)
         self.mask.policy_changed.connect(control.use_policy)
         self.many.refine.connect(control.refine_labels)
@@ -307,6 +324,13 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         if bool(axes) != self._had_axes:
             self._had_axes = bool(axes)
             (self.stack_fold.expand if axes else self.stack_fold.collapse)(animate=False)
+        review = control.review.state()
+        if bool(review.in_words) != self._had_lanes:
+            self._had_lanes = bool(review.in_words)
+            (self.review_fold.expand if self._had_lanes else self.review_fold.collapse)(
+                animate=False
+            )
+        self.review.show_review(review, control.colour_of)
         work = control.workspace
         self.store.show_work(work)
         if work is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFormLayout,
     QHBoxLayout,
@@ -39,6 +40,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     """Axis, range and direction; run and cancel; progress with the time left."""
 
     propagate = Signal(object)
+    axis_chosen = Signal(object)
     cancel = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -67,6 +69,11 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             policy = widget.sizePolicy()
             policy.setRetainSizeWhenHidden(True)
             widget.setSizePolicy(policy)
+        self.live = QCheckBox("Live volume")
+        self.live.setToolTip(
+            "Follow every accepted mask outward at once, until the object ends; "
+            "a correction follows it anew."
+        )
         self._lay_out()
         self.axis.currentIndexChanged.connect(self._on_axis)
         self.run_button.clicked.connect(self.ask_to_propagate)
@@ -126,6 +133,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             box.setRange(0, length - 1)
         self.first.setValue(0)
         self.last.setValue(length - 1)
+        self.axis_chosen.emit(self._axes[index].axis if 0 <= index < len(self._axes) else None)
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -140,6 +148,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
+        layout.addWidget(self.live)
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.left)

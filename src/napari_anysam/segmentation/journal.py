@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.prompts import Box, Prompt
     from napari_anysam.segmentation.session import KeptMask, PromptKey
 
+    Windows = dict[PromptKey, Window | None]
+    Masks = Iterable[tuple[PromptKey, Window | None]]
+
 __all__ = [
     "Asked",
     "Entry",
@@ -135,6 +138,10 @@ class Run:
     model : ModelRecord
     results : int
         How many results were written before the run ended or was cancelled.
+    locked : frozenset of (object id, plane)
+        What was reviewed before the run, and left as it was.
+    repaired : (object id, position along the axis) or None
+        Of a repair: what was corrected, and where; it followed that object alone.
     """
 
     axis: int
@@ -146,6 +153,8 @@ class Run:
     conditioning: Conditioning
     model: ModelRecord
     results: int
+    locked: frozenset[PromptKey] = frozenset()
+    repaired: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,7 +225,7 @@ def painting_of(edits: Iterable[LabelEdit], kept: Mapping[PromptKey, KeptMask | 
     return Painting(tuple(paints), dict(kept))
 
 
-def recorded_masks(writing: Writing) -> Iterable[tuple[PromptKey, Window | None]]:
+def recorded_masks(writing: Writing, _known: Windows) -> Masks:
     """Return the masks as they were written."""
     for write in writing.writes:
         yield write.key, None if write.mask is None else write.mask.window
@@ -225,7 +234,7 @@ def recorded_masks(writing: Writing) -> Iterable[tuple[PromptKey, Window | None]
 def rewrite(
     entries: Iterable[Entry],
     labels: Any,
-    masks: Callable[[Writing], Iterable[tuple[PromptKey, Window | None]]] = recorded_masks,
+    masks: Callable[[Writing, Windows], Masks] = recorded_masks,
 ) -> None:
     """Write everything into an array again, in order.
 
@@ -236,16 +245,17 @@ def rewrite(
     labels : array (..., H, W)
         Empty at first.
     masks : callable
-        Gives the masks of one entry; by default those that were recorded.
+        Gives the masks of one entry, knowing what was there before it; by default those that were
+        recorded.
     """
-    windows: dict[PromptKey, Window | None] = {}
+    windows: Windows = {}
     for entry in entries:
         if isinstance(entry, Painting):
             _paint(entry, labels)
             for key, mask in entry.kept.items():
                 windows[key] = None if mask is None else mask.window
             continue
-        for key, window in masks(entry):
+        for key, window in masks(entry, windows):
             write_object(
                 labels,
                 plane_index(key[1], labels.shape[:-2]),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.session_files import LoadedSession
     from napari_anysam.segmentation.windows import Window
 
+    Windows = dict[PromptKey, Window | None]
     Masks = Iterable[tuple[PromptKey, Window | None]]
 
 __all__ = ["load_recorded", "replay"]
@@ -149,11 +150,11 @@ class _Again:
         self._record: ModelRecord | None = None
         self._predictor: PlanePredictor | None = None
 
-    def masks(self, writing: Writing) -> Masks:
+    def masks(self, writing: Writing, known: Windows) -> Masks:
         """Return the masks of one entry, in their order."""
         if writing.run is not None:
             _refuse_blends(writing.run.conditioning)
-            return self._followed(writing.run)
+            return self._followed(writing.run, dict(known))
         return self._clicked(writing)
 
     def _clicked(self, writing: Writing) -> Masks:
@@ -190,21 +191,37 @@ class _Again:
         last = recipe.asked[-1]
         return shaped_window(prediction.best, last.options, last.prompt)
 
-    def _followed(self, run: Run) -> Iterator[tuple[PromptKey, Window | None]]:
+    def _followed(self, run: Run, known: Windows) -> Iterator[tuple[PromptKey, Window | None]]:
         index = plane_index(run.plane, self._hidden)
         place = self._order.index(run.axis)
         with _threads(run.model):
             predictor = self._predictor_of(run.model)
             tracker = Tracker(predictor.model, self._stack(run.axis, index), run.conditioning)
-            results = tracker.run(
-                run.prompts, direction=run.direction, start=run.start, stop=run.stop
-            )
+
+            def number_of(position: int) -> int:
+                here = (*index[:place], position, *index[place + 1 :])
+                return int(np.ravel_multi_index(here, self._hidden))
+
+            if run.repaired is None:
+                results = tracker.run(
+                    run.prompts, direction=run.direction, start=run.start, stop=run.stop
+                )
+            else:
+                object_id, position = run.repaired
+                planes = range(run.start, run.stop)
+                results = tracker.repair(
+                    run.prompts,
+                    object_id,
+                    position,
+                    before=lambda one: known.get((object_id, number_of(one))),
+                    reviewed=[one for one in planes if (object_id, number_of(one)) in run.locked],
+                )
             for result in islice(results, run.results):
                 self._report(f"plane {result.index}")
-                here = (*index[:place], int(result.index), *index[place + 1 :])
-                number = int(np.ravel_multi_index(here, self._hidden))
+                number = number_of(int(result.index))
                 for object_id in result.object_ids:
-                    yield (object_id, number), tight_window(result.labels == object_id)
+                    if (object_id, number) not in run.locked:
+                        yield (object_id, number), tight_window(result.labels == object_id)
 
     def _plane(self, number: int | None) -> Planes:
         fixed = dict(zip(self._order[:-2], plane_index(number, self._hidden), strict=True))

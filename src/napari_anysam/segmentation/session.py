@@ -6,6 +6,7 @@ The session knows no layers. Whoever shows it calls its methods as the user work
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from napari_anysam.segmentation.journal import painting_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from napari_anysam.segmentation.journal import Entry, Recipe
     from napari_anysam.segmentation.labels import LabelEdit
@@ -28,10 +29,14 @@ __all__ = [
     "ObjectSummary",
     "PromptKey",
     "PromptStep",
+    "ReviewStep",
     "Session",
     "Step",
+    "keys_of",
     "parts_of",
 ]
+
+_REMEMBERED = 64
 
 PromptKey = tuple[int, int | None]
 """(object id, plane)"""
@@ -50,12 +55,18 @@ class KeptMask:
         Name of the model that made it; empty for masks made by hand.
     recipe : Recipe or None
         The prompts that led to it; None of masks that no click asked for.
+    confidence : float or None
+        0 to 1, how far a propagated mask can be trusted; None of one that somebody accepted.
+    doubts : tuple of str
+        Why a propagated mask should be looked at, for the user; empty where nothing is wrong.
     """
 
     window: Window
     score: float | None = None
     model: str = ""
     recipe: Recipe | None = None
+    confidence: float | None = None
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,14 @@ class ClassStep:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ReviewStep:
+    """Objects on planes were marked as reviewed, or no longer; only those that changed."""
+
+    keys: tuple[PromptKey, ...]
+    reviewed: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CompoundStep:
     """Steps that are undone and redone together."""
 
@@ -139,10 +158,11 @@ class CompoundStep:
     description: str
 
 
-Step = PromptStep | LabelStep | ClassStep | CompoundStep
+SimpleStep = PromptStep | LabelStep | ClassStep | ReviewStep
+Step = SimpleStep | CompoundStep
 
 
-def parts_of(step: Step) -> Iterator[PromptStep | LabelStep | ClassStep]:
+def parts_of(step: Step) -> Iterator[SimpleStep]:
     """Walk through the simple steps that a step consists of, in the order they were made."""
     if isinstance(step, CompoundStep):
         for part in step.steps:
@@ -161,6 +181,8 @@ class Session:
         How many steps can be undone; older ones are forgotten.
     journal : list of Entry
         All that was written into the labels, in order, without what was undone.
+    reviewed : set of (object id, plane)
+        What somebody has looked at and found right; propagations leave it as it is.
 
     Attributes
     ----------
@@ -173,10 +195,12 @@ class Session:
     kept: dict[PromptKey, KeptMask] = field(default_factory=dict)
     classes: dict[int, str] = field(default_factory=dict)
     journal: list[Entry] = field(default_factory=list)
+    reviewed: set[PromptKey] = field(default_factory=set)
     revision: int = field(default=0, init=False)
     _done: list[Step] = field(default_factory=list)
     _undone: list[Step] = field(default_factory=list)
     _group: list[Step] | None = None
+    _touched: deque[tuple[int, Step]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -222,6 +246,13 @@ class Session:
             for object_id in self.object_ids
         )
 
+    def touched_since(self, revision: int) -> set[PromptKey] | None:
+        """Return the objects and planes that changed since a revision; None if too long ago."""
+        if self.revision - revision > len(self._touched):
+            return None
+        steps = [step for number, step in self._touched if number > revision]
+        return {key for step in steps for part in parts_of(step) for key in keys_of(part)}
+
     def set_prompt(self, key: PromptKey, prompt: Prompt | None) -> None:
         """Replace the prompt of one object on one plane; None removes it."""
         step = PromptStep(key, self.prompts.get(key), prompt)
@@ -232,6 +263,14 @@ class Session:
         """Say which class an object is of; an empty name takes it out of its class."""
         step = ClassStep(object_id, self.classes.get(object_id, ""), name)
         if step.before != step.after:
+            self._apply(step, forward=True)
+            self._record(step)
+
+    def review(self, keys: Iterable[PromptKey], *, reviewed: bool = True) -> None:
+        """Mark objects on planes as reviewed, or take that back."""
+        changed = tuple(key for key in keys if (key in self.reviewed) is not reviewed)
+        if changed:
+            step = ReviewStep(changed, reviewed)
             self._apply(step, forward=True)
             self._record(step)
 
@@ -288,7 +327,7 @@ class Session:
             return None
         step = self._done.pop()
         self._undone.append(step)
-        self.revision += 1
+        self._touch(step)
         for part in reversed(tuple(parts_of(step))):
             self._apply(part, forward=False, labels=labels)
         return step
@@ -299,18 +338,20 @@ class Session:
             return None
         step = self._undone.pop()
         self._done.append(step)
-        self.revision += 1
+        self._touch(step)
         for part in parts_of(step):
             self._apply(part, forward=True, labels=labels)
         return step
 
-    def _apply(
-        self, step: PromptStep | LabelStep | ClassStep, *, forward: bool, labels: Any = None
-    ) -> None:
+    def _apply(self, step: SimpleStep, *, forward: bool, labels: Any = None) -> None:
         if isinstance(step, PromptStep):
             _set(self.prompts, step.key, step.after if forward else step.before)
         elif isinstance(step, ClassStep):
             _set(self.classes, step.object_id, (step.after if forward else step.before) or None)
+        elif isinstance(step, ReviewStep):
+            added = step.reviewed is forward
+            change = self.reviewed.update if added else self.reviewed.difference_update
+            change(step.keys)
         elif forward:
             for edit in step.edits:
                 edit.redo(labels)
@@ -326,14 +367,27 @@ class Session:
         for key, mask in kept.items():
             _set(self.kept, key, mask)
 
-    def _record(self, step: Step) -> None:
+    def _touch(self, step: Step) -> None:
         self.revision += 1
+        self._touched.append((self.revision, step))
+
+    def _record(self, step: Step) -> None:
+        self._touch(step)
         if self._group is not None:
             self._group.append(step)
             return
         self._done.append(step)
         del self._done[: -self.max_steps]
         self._undone.clear()
+
+
+def keys_of(step: SimpleStep) -> Iterable[PromptKey]:
+    """Return the objects and planes that a simple step is about; none of a class."""
+    if isinstance(step, PromptStep):
+        return (step.key,)
+    if isinstance(step, ReviewStep):
+        return step.keys
+    return step.after if isinstance(step, LabelStep) else ()
 
 
 def _set(values: dict[Any, Any], key: Any, value: Any) -> None:
