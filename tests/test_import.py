@@ -34,6 +34,8 @@ def test_package_import_brings_in_no_torch_qt_or_napari():
         "segmentation.derived_prompts",
         "segmentation.label_prompts",
         "segmentation.mask_options",
+        "segmentation.divisions",
+        "segmentation.lineage",
         "images.planes",
         "images.conditioning",
         "export.formats",
