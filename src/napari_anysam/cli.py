@@ -21,6 +21,7 @@ from napari_anysam.cli_masks import add_mask_options, mask_options
 from napari_anysam.cli_models import add_models
 from napari_anysam.cli_precompute import add_precompute
 from napari_anysam.cli_replay import add_replay
+from napari_anysam.cli_tracks import add_track
 from napari_anysam.errors import AnySAMError, PromptError
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands)
     _add_propagate(commands)
+    add_track(commands, _add_common, _load)
     add_precompute(commands, _load)
     add_replay(commands)
     add_export(commands)

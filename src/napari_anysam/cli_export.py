@@ -109,8 +109,8 @@ def _export(options: argparse.Namespace) -> None:
         units = units[0]
     if scale is None and labels.scale is not None:
         # A depth that is called time keeps its size and loses its unit.
-        fits = axes is not None and len(axes) == len(labels.axes)
-        units = units or known_units(labels.units, axes if fits else labels.axes)
+        named = axes if axes is not None and len(axes) == len(labels.axes) else labels.axes
+        units = units or known_units(labels.units, named)
         scale = labels.scale
     path = export_labels(
         labels.array,

@@ -252,8 +252,9 @@ def _decided(
     for number, planes in prompted.items():
         volumes = [one[number] for one in found if number in one]
         box = joined_box([one.box for one in volumes])
-        votes = np.sum([one.block(box) for one in volumes], axis=0, dtype=np.float32)
-        votes /= len(volumes)  # an axis along which it was found nowhere has no vote
+        # An axis along which it was found nowhere has no vote.
+        blocks = np.stack([one.block(box) for one in volumes])
+        votes: NDArray[np.float32] = blocks.mean(axis=0, dtype=np.float32)
         _keep_prompted(votes, volumes[0], box, planes)
         wins = votes > most[box]
         labels[box][wins] = number

@@ -47,12 +47,12 @@ def check_lineage(parents: Mapping[Any, Any], ids: Iterable[int] | None = None) 
     done: set[int] = set()
     for start in checked:
         line: set[int] = set()
-        one: int | None = start
-        while one is not None and one not in done:
-            if one in line:
-                raise LineageError(f"Object {one} descends from itself; correct the lineage.")
-            line.add(one)
-            one = checked.get(one)
+        ancestor: int | None = start
+        while ancestor is not None and ancestor not in done:
+            if ancestor in line:
+                raise LineageError(f"Object {ancestor} descends from itself; correct the lineage.")
+            line.add(ancestor)
+            ancestor = checked.get(ancestor)
         done |= line
     return checked
 
