@@ -12,9 +12,10 @@ from napari_anysam.images.conditioning import resolve_conditioning
 from napari_anysam.images.planes import Planes
 from napari_anysam.images.synthetic import synthetic_divisions
 from napari_anysam.segmentation.divisions import find_divisions, split_at_division
-from napari_anysam.segmentation.following_divisions import follow_divisions
+from napari_anysam.segmentation.following_divisions import DividingResult, follow_divisions
 from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.tracking import Tracker
+from napari_anysam.segmentation.tracking_results import compose, mask_answer
 
 SHAPE = (30, 40)
 
@@ -184,6 +185,23 @@ def test_a_cancelled_run_follows_no_daughters(nano, dividing, one_thread):
     results = follow_divisions(tracker(image, nano), prompts, cancelled=lambda: len(seen) > 2)
     seen.extend(one.generation for one in results)
     assert seen == [0, 0, 0]
+
+
+def test_daughters_take_what_was_their_mothers_and_nobody_elses():
+    def one(generation, ended, **masks):
+        answers = [(int(name[2:]), mask_answer(mask)) for name, mask in masks.items()]
+        return DividingResult(compose(4, answers, SHAPE), generation, frozenset(ended), {})
+
+    other = block(np.s_[10:20, 28:34])
+    labels = one(0, (), id5=SPLIT, id6=other & ~SPLIT).drawn_over(np.zeros(SHAPE, np.int32))
+    labels = one(1, (5,), id7=LEFT, id8=RIGHT | other).drawn_over(labels)
+    assert (labels[LEFT] == 7).all()
+    assert (labels[RIGHT] == 8).all()
+    assert (labels[other & ~RIGHT] == 6).all()
+    top = block(np.s_[10:14, 10:18])
+    again = one(2, (5, 7), id9=top, id10=block(np.s_[16:20, 10:18])).drawn_over(labels)
+    assert set(np.unique(again)) == {0, 6, 8, 9, 10}
+    assert (again[top] == 9).all()
 
 
 def test_bad_requests_are_refused_at_once(nano, dividing):
