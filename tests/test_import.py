@@ -34,6 +34,8 @@ def test_package_import_brings_in_no_torch_qt_or_napari():
         "segmentation.derived_prompts",
         "segmentation.label_prompts",
         "segmentation.mask_options",
+        "segmentation.divisions",
+        "segmentation.lineage",
         "images.planes",
         "images.conditioning",
         "export.formats",
@@ -49,7 +51,13 @@ def test_light_modules_bring_in_no_torch_qt_or_napari(module):
 
 
 @pytest.mark.parametrize(
-    "module", ["segmentation.interactive", "segmentation.tracking", "networks.load"]
+    "module",
+    [
+        "segmentation.interactive",
+        "segmentation.tracking",
+        "segmentation.time_lapse",
+        "networks.load",
+    ],
 )
 def test_core_brings_in_no_qt_or_napari(module):
     assert loaded_after(f"import napari_anysam.{module}") <= {"torch", "sam2", "segment_anything"}

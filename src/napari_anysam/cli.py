@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam import __version__
+from napari_anysam.cli_consensus import add_consensus, check_consensus, write_consensus
 from napari_anysam.cli_export import add_export
 from napari_anysam.cli_masks import add_mask_options, mask_options
 from napari_anysam.cli_models import add_models
 from napari_anysam.cli_precompute import add_precompute
 from napari_anysam.cli_replay import add_replay
+from napari_anysam.cli_tracks import add_track
 from napari_anysam.errors import AnySAMError, PromptError
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands)
     _add_propagate(commands)
+    add_track(commands, _add_common, _load)
     add_precompute(commands, _load)
     add_replay(commands)
     add_export(commands)
@@ -157,6 +160,7 @@ def _add_propagate(commands: Any) -> None:
         action="store_true",
         help="let the contrast follow series that bleach, smoothly; instead of --contrast",
     )
+    add_consensus(parser)
     parser.set_defaults(run=_propagate, usage_error=parser.error)
 
 
@@ -277,6 +281,7 @@ def _propagate(options: argparse.Namespace) -> None:
 
     if options.follow_brightness and options.contrast is not None:
         options.usage_error("Give --contrast or --follow-brightness, not both.")
+    check_consensus(options)
     check_output(options.output, ndim=3)
     _refuse_overwriting_input(options)
     image = read_image(options.image, options.level)
@@ -291,6 +296,11 @@ def _propagate(options: argparse.Namespace) -> None:
     total = _count_results(prompts, planes, options)
 
     model = _load(options)
+    if options.consensus:
+        found = write_consensus(options, image, prompts, model, axis, channel_axis)
+        _warn_of_missing(prompts, found)
+        sys.stdout.write(f"{options.output}\n")
+        return
     from napari_anysam import propagate
 
     results = propagate(

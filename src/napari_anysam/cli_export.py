@@ -20,7 +20,8 @@ def add_export(commands: Any) -> None:
     parser = commands.add_parser(
         "export",
         help="write labels for other programs",
-        description="Write labels as OME-TIFF, OME-Zarr, PNG, COCO, YOLO, CSV table or cut-outs.",
+        description="Write labels as OME-TIFF, OME-Zarr, PNG, COCO, YOLO, CSV table, cut-outs or "
+        "tracks (CSV, Cell Tracking Challenge).",
     )
     parser.add_argument("labels", metavar="LABELS", type=Path, help="TIFF, PNG, NPY or Zarr")
     parser.add_argument(
@@ -34,7 +35,8 @@ def add_export(commands: Any) -> None:
     parser.add_argument(
         "--format",
         metavar="NAME",
-        help="ome-tiff, ome-zarr, png, png-planes, coco-rle, coco-polygons, yolo, csv or cutouts "
+        help="ome-tiff, ome-zarr, png, png-planes, coco-rle, coco-polygons, yolo, csv, cutouts, "
+        "tracks or ctc "
         "(default: after the ending of OUT)",
     )
     parser.add_argument("--axes", help="letters of TCZYX, YX last (default: what LABELS says)")
@@ -66,6 +68,12 @@ def add_export(commands: Any) -> None:
         "--classes", metavar="FILE", type=Path, help="CSV with the columns id, name, score, model"
     )
     parser.add_argument("--class-names", nargs="+", metavar="NAME", help="all classes in order")
+    parser.add_argument(
+        "--lineage",
+        metavar="FILE",
+        type=Path,
+        help="CSV with the columns child, parent (tracks, ctc)",
+    )
     parser.add_argument("--margin", type=int, default=0, help="pixels around a cut-out")
     parser.add_argument("--indexed", action="store_true", help="PNG with a colour table")
     parser.add_argument(
@@ -82,11 +90,12 @@ def _export(options: argparse.Namespace) -> None:
     from napari_anysam.export.objects import Objects, read_objects
     from napari_anysam.export.units import known_units
     from napari_anysam.images.files import read_image, read_labels
+    from napari_anysam.segmentation.lineage import read_lineage
 
     labels = read_labels(options.labels, options.level)
     chosen = find_format(options.output, options.format, labels.array.ndim)
     check_target(options.output, chosen, overwrite=options.force)
-    for source in (options.labels, options.image, options.classes):
+    for source in (options.labels, options.image, options.classes, options.lineage):
         if source is not None and source.resolve() == options.output.resolve():
             raise LabelFileError(f"{options.output} is also an input; choose another name for OUT.")
     objects = Objects.of(options.class_names)
@@ -94,12 +103,15 @@ def _export(options: argparse.Namespace) -> None:
         objects = read_objects(options.classes, options.class_names)
     image = None if options.image is None else read_image(options.image, options.level)
     names = [options.image.name] if image is not None and labels.array.ndim == 2 else ()
-    axes = options.axes or _label_axes(labels)
+    axes = options.axes or _label_axes(labels, series=chosen.series)
     scale, units = options.scale, options.units
     if units is not None and len(units) == 1:
         units = units[0]
     if scale is None and labels.scale is not None:
-        scale, units = labels.scale, units or known_units(labels.units, labels.axes)
+        # A depth that is called time keeps its size and loses its unit.
+        named = axes if axes is not None and len(axes) == len(labels.axes) else labels.axes
+        units = units or known_units(labels.units, named)
+        scale = labels.scale
     path = export_labels(
         labels.array,
         options.output,
@@ -114,6 +126,7 @@ def _export(options: argparse.Namespace) -> None:
         object_classes=objects.classes,
         object_scores=objects.scores,
         object_models=objects.models,
+        parents=None if options.lineage is None else read_lineage(options.lineage),
         file_names=names,
         margin=options.margin,
         indexed=options.indexed,
@@ -123,10 +136,12 @@ def _export(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{json.dumps(report) if options.json else options.output}\n")
 
 
-def _label_axes(labels: ImageFile) -> str | None:
-    """Return the file's axes; one of unknown meaning counts as depth."""
-    axes = labels.axes.replace("Q", "Z").replace("I", "Z")
-    return axes or None
+def _label_axes(labels: ImageFile, *, series: bool) -> str | None:
+    """Return the file's axes; one of unknown meaning counts as depth, in a series first as time."""
+    axes = labels.axes.replace("I", "Q")
+    if series and "T" not in axes:
+        axes = axes.replace("Q", "T", 1)
+    return axes.replace("Q", "Z") or None
 
 
 def _channel_axis(

@@ -15,6 +15,7 @@ __all__ = [
     "EmbeddingError",
     "ImageError",
     "LabelFileError",
+    "LineageError",
     "ModelNotFoundError",
     "NotEnoughMemoryError",
     "OptionsError",
@@ -83,6 +84,10 @@ class NotEnoughMemoryError(AnySAMError, MemoryError):
 
 class LabelFileError(AnySAMError, OSError):
     """A label file that cannot be written where or as it was asked for."""
+
+
+class LineageError(AnySAMError, ValueError):
+    """A lineage that contradicts itself or names objects that are not there."""
 
 
 class Cancelled(AnySAMError):  # noqa: N818 - an outcome that was asked for, not a fault

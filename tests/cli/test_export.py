@@ -115,6 +115,26 @@ def test_a_plane_is_named_after_its_image(anysam, files):
     assert record["file_name"] == "scan.png"
 
 
+@pytest.mark.parametrize("name", ["labels.tif", "labels.npy"])
+def test_tracks_and_a_lineage_go_out_of_a_series(anysam, files, name):
+    (files / "lineage.csv").write_text("child,parent\n12,4\n")
+    arguments = ("export", files / name, "--lineage", files / "lineage.csv", "--format")
+    assert anysam(*arguments, "ctc", "-o", files / "01_RES")[0] == 0
+    assert (files / "01_RES" / "res_track.txt").read_text() == "4 0 0 0\n12 1 2 4\n13 1 1 4\n"
+    assert anysam(*arguments, "tracks", "-o", files / "tracks.csv")[0] == 0
+    with (files / "tracks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["id"], row["t"], row["parent"]) for row in rows] == [
+        *(("4", "0", "0"), ("4", "1", "0"), ("12", "1", "4"), ("12", "2", "4"))
+    ]
+
+
+def test_a_stack_is_no_series_unless_somebody_says_so(anysam, files):
+    arguments = ("export", files / "ome.tif", "-o", files / "01_RES", "--format", "ctc")
+    is_one_line_error(anysam(*arguments), "no time series", "--axes")
+    assert anysam(*arguments, "--axes", "TYX")[0] == 0
+
+
 def is_one_line_error(answer, *words):
     code, out, err = answer
     assert (code, out) == (1, "")

@@ -27,12 +27,14 @@ TARGETS = {
     "yolo": "set",
     "csv": "a.csv",
     "cutouts": "cuts",
+    "tracks": "tracks.csv",
+    "ctc": "02_RES",
 }
 
 
 def export(name, folder, labels=LABELS, **options):
-    planes = {"png-planes": labels[None]}
-    image = IMAGE if name != "png-planes" else None
+    planes = dict.fromkeys(("png-planes", "tracks", "ctc"), labels[None])
+    image = IMAGE if name not in planes else None
     return export_labels(
         planes.get(name, labels), folder / TARGETS[name], format=name, image=image, **options
     )

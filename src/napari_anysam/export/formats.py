@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_anysam.errors import LabelFileError
-from napari_anysam.export import coco, cutouts, ome_tiff, ome_zarr, png, table, yolo
+from napari_anysam.export import coco, ctc, cutouts, ome_tiff, ome_zarr, png, table, tracks, yolo
 from napari_anysam.export.job import ExportJob, image_planes
 from napari_anysam.export.label_image import LabelImage
 from napari_anysam.export.objects import Objects
+from napari_anysam.images.planes import first_level
 from napari_anysam.images.safe_writing import replace_file, replace_folder
+from napari_anysam.segmentation.lineage import check_lineage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +48,8 @@ class Format:
         Whether it is a folder.
     holds : str
         Regular expression of the paths inside its folder; another file there is somebody else's.
+    series : bool
+        Whether it is for time series, so that the first axis is T where nobody says otherwise.
     """
 
     name: str
@@ -51,6 +57,7 @@ class Format:
     endings: tuple[str, ...] = ()
     folder: bool = False
     holds: str = ""
+    series: bool = False
 
 
 _PLACE = r"(_[tcz]\d{4,})*"
@@ -72,6 +79,8 @@ FORMATS: Mapping[str, Format] = {
         ),
         Format("csv", table.write, (".csv",)),
         Format("cutouts", cutouts.write, folder=True, holds=rf"object_\d{{5,}}{_PLACE}\.png"),
+        Format("tracks", tracks.write, (".csv",), series=True),
+        Format("ctc", ctc.write, folder=True, holds=r"res_track\.txt|mask\d{3,}\.tif", series=True),
     )
 }
 
@@ -91,6 +100,7 @@ def export_labels(
     object_classes: Mapping[int, str] | None = None,
     object_scores: Mapping[int, float] | None = None,
     object_models: Mapping[int, str] | None = None,
+    parents: Mapping[int, int] | None = None,
     file_names: Sequence[str] = (),
     margin: int = 0,
     indexed: bool = False,
@@ -109,9 +119,10 @@ def export_labels(
     format : str
         One of ``FORMATS``; by default after the ending: .tif, .tiff and .btf ("ome-tiff"), .zarr
         ("ome-zarr"), .png ("png"), .json ("coco-rle"), .csv ("csv"). Folders need a name: "yolo",
-        "cutouts", and "png-planes" for stacks.
+        "cutouts", "ctc", and "png-planes" for stacks; so does "tracks", a .csv.
     axes : str
-        Letters of "TCZYX" that end with "YX"; by default the last ones of "TZYX", in 5D "TCZYX".
+        Letters of "TCZYX" that end with "YX"; by default the last ones of "TZYX", in 5D "TCZYX",
+        and "TYX" for "tracks" and "ctc".
     scale : sequence of float
         Size of a pixel along every axis, or along rows and columns.
     units : str or sequence of str
@@ -126,6 +137,8 @@ def export_labels(
         All classes in the order of their numbers; by default the ones that occur.
     object_classes, object_scores, object_models : mapping
         By id: class name, predicted IoU, name of the model.
+    parents : mapping
+        Daughter to mother, for "tracks" and "ctc"; links of objects without a pixel are left out.
     file_names : sequence of str
         Names of the planes' image files, for COCO and YOLO; by default the target's name and the
         plane's position.
@@ -148,9 +161,14 @@ def export_labels(
         the target is then as it was.
     ImageError
         If the image cannot be read.
+    LineageError
+        If somebody descends from itself.
     """
+    labels = first_level(labels)
+    chosen = find_format(path, format, np.ndim(labels))
+    if axes is None and chosen.series and np.ndim(labels) == 3:
+        axes = "TYX"
     label_image = LabelImage(labels, axes, scale, units)
-    chosen = find_format(path, format, len(label_image.shape))
     target = check_target(path, chosen, overwrite=overwrite)
     job = ExportJob(
         labels=label_image,
@@ -161,6 +179,7 @@ def export_labels(
         margin=margin,
         indexed=indexed,
         file_names=tuple(file_names),
+        parents=check_lineage(parents or {}),
     )
     if chosen.name == "ome-zarr" and ome_zarr.image_around(target):
         ome_zarr.write_into_image(job, target)

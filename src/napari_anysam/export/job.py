@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from napari_anysam.errors import LabelFileError
 from napari_anysam.images.planes import Planes, first_level
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_anysam.export.label_image import LabelImage
     from napari_anysam.export.objects import Objects
     from napari_anysam.images.conditioning import Contrast
@@ -41,6 +43,8 @@ class ExportJob:
         Whether a PNG of labels has a colour table.
     file_names : tuple of str
         Names of the images that the planes belong to, or empty.
+    parents : mapping
+        Daughter to mother, by id.
     """
 
     labels: LabelImage
@@ -51,6 +55,7 @@ class ExportJob:
     margin: int = 0
     indexed: bool = False
     file_names: tuple[str, ...] = ()
+    parents: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check what can be checked without reading a pixel."""

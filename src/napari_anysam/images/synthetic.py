@@ -1,4 +1,4 @@
-"""Made-up microscopy with known truth: nuclei in a z-stack, and moving cells in a time series.
+"""Made-up microscopy with known truth: nuclei in a z-stack, and cells that move and divide in time.
 
 Everything is drawn from one seed and needs no file. Objects are deformed ellipsoids with a texture
 of their own, blurred by the optics, on an uneven background, with shot noise and read noise.
@@ -15,7 +15,7 @@ from scipy import ndimage as ndi
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["STACK_SPACING", "synthetic_series", "synthetic_stack"]
+__all__ = ["STACK_SPACING", "synthetic_divisions", "synthetic_series", "synthetic_stack"]
 
 # Size of a voxel of the stack along (z, y, x) in pixels of the plane.
 STACK_SPACING = (3.0, 1.0, 1.0)
@@ -128,6 +128,76 @@ def synthetic_series(
         light[t] = ndi.gaussian_filter(light[t], 1.3) + uneven
         _move(rng, cells, velocity, plane)
     return _photographed(rng, light), _renumbered(labels)
+
+
+def synthetic_divisions(
+    seed: int = 0, shape: tuple[int, int, int] = (24, 256, 256), divisions: int = 3
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16], dict[int, int]]:
+    """Make a time series of moving cells, some of which divide.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same series.
+    shape : (T, Y, X)
+        Time points, rows and columns.
+    divisions : int
+        How many of the cells that are there from the start divide, if there are so many; evenly
+        spread between a quarter and three quarters of the series.
+
+    Returns
+    -------
+    image : uint16 array (T, Y, X)
+    labels : uint16 array (T, Y, X)
+        1 to N; a cell's number ends when it divides, and its daughters have numbers of their own.
+    parents : dict
+        Daughter to mother.
+    """
+    rng = np.random.default_rng(seed)
+    count, height, width = shape
+    plane = (height, width)
+    cells = [_random_cell(rng, centre) for centre in _spread(rng, plane, (1.0, 1.0), 70.0)]
+    numbers = list(range(1, len(cells) + 1))
+    due = np.linspace(count / 4, 3 * count / 4, min(divisions, len(cells))).astype(int).tolist()
+    velocity = rng.normal(0, 1.0, (len(cells), 2))
+    texture = _smooth_noise(rng, (512, 512), (3.0, 3.0))
+    uneven = _uneven(rng, plane) * 12.0
+    labels = np.zeros(shape, np.uint16)
+    light = np.zeros(shape)
+    parents: dict[int, int] = {}
+    for t in range(count):
+        for mother in [number for number, when in enumerate(due, start=1) if when == t]:
+            place = numbers.index(mother)
+            new = (max(numbers) + 1, max(numbers) + 2)
+            parents |= dict.fromkeys(new, mother)
+            numbers[place : place + 1] = new
+            cells[place : place + 1] = _daughters(rng, cells[place])
+            velocity = np.insert(velocity, place, velocity[place], axis=0)
+        for number, cell in zip(numbers, cells, strict=True):
+            _draw(labels[t], light[t], cell, number, 1.0, _carried(texture, cell, plane))
+        light[t] = ndi.gaussian_filter(light[t], 1.3) + uneven
+        _move(rng, cells, velocity, plane)
+    present = np.unique(labels[labels > 0])
+    if len(present) < max(numbers):
+        parents = {
+            int(np.searchsorted(present, child)) + 1: int(np.searchsorted(present, mother)) + 1
+            for child, mother in parents.items()
+            if child in present and mother in present
+        }
+    return _photographed(rng, light), _renumbered(labels), parents
+
+
+def _daughters(rng: np.random.Generator, mother: _Cell) -> list[_Cell]:
+    """Split a cell across its first half axis; its two halves just do not touch."""
+    radius = 0.68 * float(np.sqrt(mother.radii.prod()))
+    along = np.array([np.cos(mother.angle), np.sin(mother.angle)])
+    found = []
+    for side in (-1, 1):
+        one = _random_cell(rng, mother.centre + side * 1.15 * radius * along)
+        one.radii = np.full(2, radius)
+        one.brightness = mother.brightness
+        found.append(one)
+    return found
 
 
 def _random_cell(rng: np.random.Generator, centre: NDArray[np.float64]) -> _Cell:

@@ -1,0 +1,97 @@
+"""Who descends from whom, as a plain mapping: object id of a daughter to that of its mother."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from napari_anysam.errors import LineageError
+from napari_anysam.images.safe_writing import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from os import PathLike
+
+__all__ = ["Lineage", "check_lineage", "read_lineage", "write_lineage"]
+
+Lineage: TypeAlias = Mapping[int, int]
+"""Daughter to mother; who has no mother is not in it."""
+
+
+def check_lineage(parents: Mapping[Any, Any], ids: Iterable[int] | None = None) -> dict[int, int]:
+    """Bring a lineage to plain integers and check that it is one.
+
+    Parameters
+    ----------
+    parents : mapping
+        Daughter to mother.
+    ids : iterable of int, optional
+        The objects that exist; links to or from others are an error.
+
+    Raises
+    ------
+    LineageError
+        If an id is below 1 or unknown, or somebody descends from itself.
+    """
+    checked = {int(child): int(parent) for child, parent in parents.items()}
+    known = None if ids is None else set(ids)
+    for child, parent in checked.items():
+        for one in (child, parent):
+            if one < 1 or (known is not None and one not in known):
+                raise LineageError(
+                    f"The lineage says that {child} descends from {parent}, but there is no object "
+                    f"{one}; correct the lineage or give the labels it belongs to."
+                )
+    done: set[int] = set()
+    for start in checked:
+        line: set[int] = set()
+        ancestor: int | None = start
+        while ancestor is not None and ancestor not in done:
+            if ancestor in line:
+                raise LineageError(f"Object {ancestor} descends from itself; correct the lineage.")
+            line.add(ancestor)
+            ancestor = checked.get(ancestor)
+        done |= line
+    return checked
+
+
+def read_lineage(path: str | PathLike[str]) -> dict[int, int]:
+    """Read a CSV file with the columns ``child`` and ``parent``.
+
+    Raises
+    ------
+    LineageError
+        If it is missing, of another kind, or no lineage.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        pairs = [(int(row["child"]), int(row["parent"])) for row in rows]
+    except FileNotFoundError as error:
+        raise LineageError(f"There is no file {path}; check its name and folder.") from error
+    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise LineageError(
+            f"{path} is no lineage; give a CSV file with the columns child and parent."
+        ) from error
+    if len(dict(pairs)) != len(pairs):
+        raise LineageError(f"{path} names a child twice; give every child one parent.")
+    return check_lineage(dict(pairs))
+
+
+def write_lineage(path: str | PathLike[str], parents: Lineage) -> None:
+    """Write the file that ``read_lineage`` reads.
+
+    Raises
+    ------
+    LabelFileError
+        If the disk refuses.
+    """
+    rows = "".join(f"{child},{parent}\n" for child, parent in sorted(parents.items()))
+    text = f"child,parent\n{rows}"
+
+    def write(new: Path) -> None:
+        new.write_text(text, encoding="utf-8")
+
+    replace_file(Path(path), write)
