@@ -90,8 +90,9 @@ def main() -> None:
 def _figures(drawn: list[Drawn]) -> str:
     wrong = [one.doubtful for one in drawn if not one.right]
     right = [one.doubtful for one in drawn if one.right]
-    marked = (f"{np.mean(some):.2f}" if some else "-" for some in (wrong, right))
-    return f"{len(wrong)} | {separation(drawn):.2f} | {' | '.join(marked)}"
+    figures = [separation(drawn), *(np.mean(some) if some else math.nan for some in (wrong, right))]
+    shown = ("-" if math.isnan(figure) else f"{figure:.2f}" for figure in figures)
+    return f"{len(wrong)} | {' | '.join(shown)}"
 
 
 if __name__ == "__main__":
