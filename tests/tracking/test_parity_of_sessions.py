@@ -127,16 +127,6 @@ def test_a_correction_after_a_run(session, tracker, scene):
     assert iou >= CLOSE
 
 
-def test_several_prompted_planes_by_boxes_only(session, tracker, scene):
-    labels = scene[1]
-    prompts = [box_of(labels, 3, 20), box_of(labels, 3, 12)]
-    session.add(*prompts)
-    found = session.run(20, reverse=True)
-    iou, compared = least_agreement(tracker, prompts, "backward", found)
-    assert compared == 19
-    assert iou >= CLOSE
-
-
 def test_an_object_added_after_a_run(session, tracker, scene):
     labels = scene[1]
     early, late = mask_of(labels, 1, 0), box_of(labels, 2, 5)

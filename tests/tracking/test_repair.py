@@ -127,7 +127,7 @@ def nothing(_):
     return None
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scene(moving_discs):
     return tuple(array[:12] for array in moving_discs)
 
@@ -187,7 +187,7 @@ def test_it_ends_where_the_object_does_and_there_was_nothing_before(nano, scene)
     assert not results[-1].masks.any()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def locked(nano, scene):
     """A correction between a prompted plane and a reviewed one, and what it answers."""
     stack, labels = scene

@@ -57,7 +57,7 @@ class DoubtLimits:
         If a limit is not between 0 and 1, or a number of planes is below 1.
     """
 
-    low_score: float = 0.6
+    low_score: float = 0.65
     jump: float = 0.5
     disagreement: float = 0.7
     lost_after: int = 3

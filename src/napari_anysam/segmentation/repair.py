@@ -16,7 +16,7 @@ from napari_anysam.segmentation.tracking_watch import Watch
 from napari_anysam.segmentation.windows import window_iou
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from napari_anysam.segmentation.confidence import DoubtLimits
     from napari_anysam.segmentation.repair_plan import Before, EarlyStop, Repair
@@ -45,10 +45,10 @@ def repaired(
         See ``tracking.Tracker``.
     """
     for step in (1, -1):
-        far = repair.far_anchor(step)
+        beyond, far = repair.beyond(step), repair.far_anchor(step)
+        settling = _Settling(before, early_stop)
         kept: dict[int, Kept] = {}
-        unchanged = 0
-        for plane, found in _walk(repair, follower, limits, step, repair.plane):
+        for plane, found in _walk(repair, follower, limits, step, (repair.plane, *beyond)):
             if plane == repair.plane:
                 if step > 0:
                     yield plane, found
@@ -56,45 +56,49 @@ def repaired(
             yield plane, found
             if far is not None:
                 kept[plane] = found.kept()
-            if early_stop is None:
-                continue
-            same = window_iou(found.answer.window(), mask_before(before, plane))
-            unchanged = unchanged + 1 if same >= early_stop.overlap else 0
-            if unchanged == early_stop.planes:
+            if settling.reached(plane, found):
                 break
         else:
-            if far is not None:
-                yield from _back(repair, follower, limits, -step, far, kept)
+            if far is not None and kept:
+                back = _walk(repair, follower, limits, -step, (far, *beyond[::-1]))
+                yield from _compared(repair.plane, far, back, kept)
 
 
-def _back(
-    repair: Repair,
-    follower: Follower,
-    limits: DoubtLimits,
-    step: int,
-    far: int,
-    kept: dict[int, Kept],
+class _Settling:
+    """Counts the planes running on which nothing has changed."""
+
+    def __init__(self, before: Before, early_stop: EarlyStop | None) -> None:
+        self._before = before
+        self._early_stop = early_stop
+        self._unchanged = 0
+
+    def reached(self, plane: int, found: Assessed) -> bool:
+        """Take in one more plane, and tell whether that is enough."""
+        if self._early_stop is None:
+            return False
+        same = window_iou(found.answer.window(), mask_before(self._before, plane))
+        self._unchanged = self._unchanged + 1 if same >= self._early_stop.overlap else 0
+        return self._unchanged == self._early_stop.planes
+
+
+def _compared(
+    corrected: int, far: int, back: Iterable[tuple[int, Assessed]], kept: dict[int, Kept]
 ) -> Iterator[tuple[int, Assessed]]:
-    """Follow the object from the far anchor to the corrected plane, and compare."""
-    if not kept:
-        return
-    for plane, found in _walk(repair, follower, limits, step, far):
+    """Put what was found on the way back beside what was found on the way out."""
+    for plane, found in back:
         if plane != far:
-            nearer = abs(far - plane) < abs(plane - repair.plane)
+            nearer = abs(far - plane) < abs(plane - corrected)
             yield plane, merged(kept.pop(plane).restored(), found, second_wins=nearer)
 
 
 def _walk(
-    repair: Repair, follower: Follower, limits: DoubtLimits, step: int, outset: int
+    repair: Repair, follower: Follower, limits: DoubtLimits, step: int, planes: Sequence[int]
 ) -> Iterator[tuple[int, Assessed]]:
-    """Follow the object over one side, from an anchor at one of its two ends."""
+    """Follow the object over planes, the first of which is an anchor."""
     number = repair.object_id
-    planes: Iterable[int] = repair.beyond(step if outset == repair.plane else -step)
-    if outset != repair.plane:
-        planes = reversed(tuple(planes))
-    follower.turn(step, outset)
+    follower.turn(step, planes[0])
     watch = Watch(limits)
-    for plane in (outset, *planes):
+    for plane in planes:
         answers = follower.visit(plane)
         prompted = {number} if plane in repair.plan.anchors[number] else set()
         yield plane, Assessed(answers[number], watch.note(answers, prompted)[number])

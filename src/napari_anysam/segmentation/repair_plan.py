@@ -128,6 +128,7 @@ def make_repair(
     PromptError
         See ``tracking.Tracker.repair``.
     """
+    reviewed = frozenset(reviewed)
     own = [prompt for prompt in prompts if prompt.object_id == object_id]
     given = {
         number or 0: prompt
@@ -135,7 +136,7 @@ def make_repair(
     }
     first, last = 0 if start is None else start, plane_count if stop is None else stop
     _check_place(plane, given, reviewed, first, last, plane_count)
-    locked = (given.keys() | set(reviewed)) - {plane}
+    locked = (given.keys() | reviewed) - {plane}
     left = max((one for one in locked if one < plane), default=-1)
     right = min((one for one in locked if one > plane), default=plane_count)
     anchors = [given[plane]]
