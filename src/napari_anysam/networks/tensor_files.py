@@ -74,15 +74,16 @@ def read_tensors(path: Path, form: str) -> tuple[dict[str, torch.Tensor], dict[s
     OSError
         If it cannot be read.
     """
+    kind = form.rsplit(maxsplit=1)[-1]
     # Read at once, as another process may replace the file: safe_open opens it twice.
     content = path.read_bytes()
     try:
         tensors = load(content)
     except SafetensorError as error:
-        raise DamagedFileError(f"is damaged, or no {form.split()[-1]} ({error})") from error
+        raise DamagedFileError(f"is damaged, or no {kind} ({error})") from error
     metadata = _metadata(content)
     if metadata.get("format") != form:
-        raise DamagedFileError(f"is no {form.split()[-1]}")
+        raise DamagedFileError(f"is no {kind}")
     if metadata.get("checksum") != _checksum(tensors, metadata):
         raise DamagedFileError("is damaged")
     return tensors, metadata

@@ -9,6 +9,7 @@ concerns the planes between the first and the last prompted plane, in direction 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from napari_anysam.errors import Cancelled, CapabilityError
@@ -18,9 +19,10 @@ from napari_anysam.segmentation.tracking_pass import Follower
 from napari_anysam.segmentation.tracking_plan import make_plan
 from napari_anysam.segmentation.tracking_results import PropagationResult, compose
 from napari_anysam.segmentation.tracking_source import PlaneSource
+from napari_anysam.segmentation.tracking_state import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
     from numpy.typing import ArrayLike
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.tracking_plan import Plan
     from napari_anysam.segmentation.tracking_results import Answer, PackedAnswer
+    from napari_anysam.segmentation.tracking_state import RunKeeper
 
 __all__ = ["PropagationResult", "Tracker", "propagate"]
 
@@ -109,6 +112,7 @@ class Tracker:
         start: int | None = None,
         stop: int | None = None,
         cancelled: Callable[[], bool] | None = None,
+        keeper: RunKeeper | None = None,
     ) -> Iterator[PropagationResult]:
         """Propagate prompts; checks at once, computes as the results are asked for.
 
@@ -123,18 +127,30 @@ class Tracker:
         cancelled : callable, optional
             Asked between planes and between encoder blocks; when it answers True the run ends
             without an exception.
+        keeper : RunKeeper, optional
+            Writes the state of the run from time to time, once results were taken. Where it has
+            one already, the run goes on behind it.
 
         Raises
         ------
         PromptError
             See ``tracking_plan.make_plan``.
+        RunError
+            See ``tracking_state.RunKeeper.load`` and, while it runs, ``save``.
         """
         plan = make_plan(
             prompts, self._planes.plane_shape, self._planes.count, direction, start, stop
         )
-        return self._run(plan, cancelled or _never)
+        state = None if keeper is None else keeper.load(self._model)
+        return self._run(plan, cancelled or _never, keeper, state)
 
-    def _run(self, plan: Plan, cancelled: Callable[[], bool]) -> Iterator[PropagationResult]:
+    def _run(
+        self,
+        plan: Plan,
+        cancelled: Callable[[], bool],
+        keeper: RunKeeper | None,
+        state: RunState | None,
+    ) -> Iterator[PropagationResult]:
         zoom = self._region == "auto"
         source = PlaneSource(
             self._model,
@@ -147,12 +163,17 @@ class Tracker:
         )
         source.held = HELD_FOR_REGIONS if zoom else 1
         follower = Follower(self._model, source, plan, zoom=zoom)
-        kept: dict[int, dict[int, PackedAnswer]] = {}
+        kept: dict[int, Mapping[int, PackedAnswer]] = {}
         try:
-            follower.anchor(lambda plane: self._keeps_all or plan.looks_again(plane))
-            for step in plan.steps:
-                follower.turn(step)
-                for plane in plan.planes(step):
+            if state is None:
+                follower.anchor(lambda plane: self._keeps_all or plan.looks_again(plane))
+            else:
+                follower.restore(state.follower)
+                kept.update(state.kept)
+            for step, planes in _remaining(plan, state):
+                if state is None or step != state.step:
+                    follower.turn(step)
+                for plane in planes:
                     if cancelled():
                         return
                     source.keep = self._keeps_all or plan.looks_again(plane, step)
@@ -162,6 +183,10 @@ class Tracker:
                         kept[plane] = {number: one.packed() for number, one in grown.items()}
                     if plan.grows(plane, step):
                         yield compose(plane, grown.items(), self._planes.plane_shape)
+                    if keeper is not None:
+                        keeper.save_if_due(
+                            partial(_state, step=step, plane=plane, follower=follower, kept=kept)
+                        )
         except Cancelled:
             return
 
@@ -246,7 +271,7 @@ def _grown(
     plane: int,
     step: int,
     answers: dict[int, Answer],
-    before: dict[int, PackedAnswer],
+    before: Mapping[int, PackedAnswer],
 ) -> dict[int, Answer]:
     """Put what a pass says over what earlier passes said."""
     grown = {object_id: packed.unpacked() for object_id, packed in before.items()}
@@ -256,6 +281,23 @@ def _grown(
         if plan.wins(object_id, plane, step)
     }
     return grown | newer
+
+
+def _remaining(plan: Plan, state: RunState | None) -> Iterator[tuple[int, range]]:
+    """Return passes and their planes, without those that were answered before."""
+    if state is None:
+        yield from ((step, plan.planes(step)) for step in plan.steps)
+        return
+    planes = plan.planes(state.step)
+    yield state.step, planes[planes.index(state.plane) + 1 :]
+    for step in plan.steps[plan.steps.index(state.step) + 1 :]:
+        yield step, plan.planes(step)
+
+
+def _state(
+    step: int, plane: int, follower: Follower, kept: Mapping[int, Mapping[int, PackedAnswer]]
+) -> RunState:
+    return RunState(step, plane, follower.state(), dict(kept))
 
 
 def _never() -> bool:

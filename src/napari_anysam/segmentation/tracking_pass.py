@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from napari_anysam.networks import out_of_memory
 from napari_anysam.segmentation.memory import MemoryBank
@@ -84,18 +85,37 @@ class Follower:
     def turn(self, step: int) -> None:
         """Start a pass: forget everything but the anchors."""
         self._step = step
-        self._banks = {
-            number: MemoryBank(
-                self._model.memory_span,
-                {plane: anchor.memory for plane, anchor in anchors.items()},
-                step,
-            )
-            for number, anchors in self._anchors.items()
-        }
+        self._banks = self._new_banks()
         self._regions = {}
         self._guide.forget()
         for number, anchors in self._anchors.items():
             self._enter(number, anchors[min(anchors) if step > 0 else max(anchors)].memory.region)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that it will look at again; ``restore`` takes it back."""
+        return {
+            "step": self._step,
+            "anchors": {
+                number: {
+                    plane: replace(anchor, answer=anchor.answer.cropped())
+                    for plane, anchor in anchors.items()
+                }
+                for number, anchors in self._anchors.items()
+            },
+            "banks": {number: bank.state() for number, bank in self._banks.items()},
+            "regions": dict(self._regions),
+            "guide": self._guide.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where another follower of this plan was, instead of ``anchor`` and ``turn``."""
+        self._anchors = dict(state["anchors"])
+        self._step = state["step"]
+        self._banks = self._new_banks()
+        for number, bank in state["banks"].items():
+            self._banks[number].restore(bank)
+        self._regions = dict(state["regions"])
+        self._guide.restore(state["guide"])
 
     def visit(self, plane: int) -> dict[int, Answer]:
         """Answer a plane for every object of the pass that exists there."""
@@ -113,6 +133,16 @@ class Follower:
         for number, answer in answers.items():
             self._guide.note(number, answer)
         return answers
+
+    def _new_banks(self) -> dict[int, MemoryBank]:
+        return {
+            number: MemoryBank(
+                self._model.memory_span,
+                {plane: anchor.memory for plane, anchor in anchors.items()},
+                self._step,
+            )
+            for number, anchors in self._anchors.items()
+        }
 
     def _follow(self, plane: int, region: Region, group: Sequence[int]) -> Mapping[int, Answer]:
         """Find the objects of one region on one plane."""
