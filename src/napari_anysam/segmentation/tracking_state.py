@@ -68,10 +68,16 @@ class RunKeeper:
         What is run.
     seconds : float
         Shortest time between two states; it grows where writing takes more than a twentieth of it.
+
+    Attributes
+    ----------
+    reached : (step, plane) or None
+        The last plane of the state that was written or read last.
     """
 
     def __init__(self, path: Path, request: RunRequest, seconds: float = SECONDS) -> None:
         self.path = path
+        self.reached: tuple[int, int] | None = None
         self._request = request
         self._seconds = seconds
         self._next = time.monotonic() + seconds
@@ -129,6 +135,7 @@ class RunKeeper:
                 f"The state of the run could not be written to {self.path} "
                 f"({error.strerror or error}); make room, then let the run go on."
             ) from error
+        self.reached = state.step, state.plane
 
     def load(self, model: PromptableModel) -> RunState | None:
         """Read the state that was written last; None if none was.
@@ -156,10 +163,12 @@ class RunKeeper:
                 unflattened(said[name], tensors, _types(), model.device)
                 for name in ("follower", "kept")
             )
-            return RunState(said["step"], said["plane"], follower, kept)
+            state = RunState(said["step"], said["plane"], follower, kept)
         except (DamagedFileError, KeyError, TypeError) as error:
             fault = str(error) if isinstance(error, DamagedFileError) else "cannot be understood"
             raise RunError(f"{self.path} {fault}; begin the run anew.") from error
+        self.reached = state.step, state.plane
+        return state
 
     def _check(self, metadata: Mapping[str, str], model: PromptableModel) -> None:
         fault = ""
