@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from napari_anysam.errors import Cancelled, CapabilityError
 from napari_anysam.networks.tracking_protocol import TrackingModel
 from napari_anysam.segmentation.embeddings import EmbeddingCache
+from napari_anysam.segmentation.run_measuring import TrackingMeter
 from napari_anysam.segmentation.tracking_pass import Follower
 from napari_anysam.segmentation.tracking_plan import make_plan
 from napari_anysam.segmentation.tracking_results import PropagationResult, compose
@@ -163,6 +164,7 @@ class Tracker:
         )
         source.held = HELD_FOR_REGIONS if zoom else 1
         follower = Follower(self._model, source, plan, zoom=zoom)
+        meter = TrackingMeter(self._model)
         kept: dict[int, Mapping[int, PackedAnswer]] = {}
         try:
             if state is None:
@@ -177,7 +179,8 @@ class Tracker:
                     if cancelled():
                         return
                     source.keep = self._keeps_all or plan.looks_again(plane, step)
-                    answers = follower.visit(plane)
+                    with meter.visit(*follower.load(plane)):
+                        answers = follower.visit(plane)
                     grown = _grown(plan, plane, step, answers, kept.pop(plane, {}))
                     if plan.returns(plane, step):
                         kept[plane] = {number: one.packed() for number, one in grown.items()}

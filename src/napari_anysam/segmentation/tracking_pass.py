@@ -117,6 +117,15 @@ class Follower:
         self._regions = dict(state["regions"])
         self._guide.restore(state["guide"])
 
+    def load(self, plane: int) -> tuple[int, int]:
+        """Return how many objects a visit will follow, and in how many regions."""
+        followed = [
+            number
+            for number in self._plan.active(plane, self._step)
+            if plane not in self._anchors[number]
+        ]
+        return len(followed), len({self._regions[number] for number in followed})
+
     def visit(self, plane: int) -> dict[int, Answer]:
         """Answer a plane for every object of the pass that exists there."""
         answers: dict[int, Answer] = {}
