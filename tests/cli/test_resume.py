@@ -103,20 +103,19 @@ def unfinished(anysam, tmp_path, command, monkeypatch):
     return arguments, tmp_path / "o.tif.unfinished"
 
 
-def test_an_unfinished_run_is_named_and_left_alone(anysam, unfinished):
+def test_an_unfinished_run_is_left_alone_and_goes_on_with_its_own_request_only(anysam, unfinished):
     arguments, folder = unfinished
     code, _, err = anysam(*arguments)
     assert code == 1
     assert f"error: {folder} holds" in err
     assert "--resume" in err
     assert "--restart" in err
-
-
-def test_another_request_does_not_go_on(anysam, unfinished):
-    arguments, _ = unfinished
     code, _, err = anysam(*arguments, "--direction", "forward", "--contrast", 1, 900, "--resume")
     assert code == 1
     assert "began with another direction and conditioning; give the same again" in err
+    said = json.loads((folder / "request.json").read_text())
+    assert said["stack"]["path"] == str(arguments[1])
+    assert [prompt["object_id"] for prompt in said["prompts"]] == [1, 1, 2]
 
 
 def test_a_damaged_state_is_refused_and_begun_anew_where_asked(anysam, unfinished):
@@ -127,16 +126,9 @@ def test_a_damaged_state_is_refused_and_begun_anew_where_asked(anysam, unfinishe
     assert code == 1
     assert "damaged" in err
     assert "begin the run anew" in err
-    code, _, err = anysam(*arguments, "--restart")
+    code, _, err = anysam(*arguments, "--restart", "--direction", "forward", "--stop", 8)
     assert code == 0, err
     assert not folder.exists()
-
-
-def test_the_request_of_a_run_lies_beside_its_labels(unfinished):
-    arguments, folder = unfinished
-    said = json.loads((folder / "request.json").read_text())
-    assert said["stack"]["path"] == str(arguments[1])
-    assert [prompt["object_id"] for prompt in said["prompts"]] == [1, 1, 2]
 
 
 def test_a_run_that_goes_on_tells_the_same_as_a_whole_one(anysam, tmp_path, unfinished):

@@ -143,6 +143,17 @@ def test_a_stack_begins_anew_where_asked(killed):
     assert not contents(killed)[:3].any()
 
 
+def test_what_tells_of_labels_that_are_gone_is_not_gone_on_with(killed):
+    """As after a kill while the finished labels take their place."""
+    folder = unfinished_folder(killed)
+    (folder / "state").write_bytes(b"behind the last plane")
+    (folder / "labels.zarr").rename(folder / "discarded.zarr")
+    with open_label_stack(killed, STACK.shape, before="resume") as stack:
+        assert names(stack.folder) == ["labels.zarr", "lock"]
+        stack.write(3, STACK[3])
+    assert not contents(killed)[:3].any()
+
+
 @pytest.mark.parametrize(("shape", "dtype"), [((4, 5, 7), np.uint16), ((4, 5, 6), np.uint32)])
 def test_an_unfinished_stack_of_another_kind_is_refused(killed, shape, dtype):
     with (

@@ -210,7 +210,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(VALUES, ARRAYS, st.integers(0, 9), st.floats(0, 1))
 def test_values_come_back_as_they_were(value, array, row, score):
     answer = Answer(Region(row, 0, 2, 3), np.full((2, 3), score, np.float32), score, -score)

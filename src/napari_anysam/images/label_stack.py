@@ -126,7 +126,7 @@ def open_label_stack(
             raise
 
 
-_LABELS, _LOCK = "labels.zarr", "lock"
+_LABELS, _DISCARDED, _LOCK = "labels.zarr", "discarded.zarr", "lock"
 
 
 class LabelStack:
@@ -153,6 +153,7 @@ class LabelStack:
         self._labels = folder / _LABELS
         self._axis = axis
         if not self._labels.exists():
+            _empty(folder)  # what lies beside labels that are gone tells of work that is gone
             replace_folder(
                 self._labels, lambda new: _make(new, target, shape, dtype, axis, axes, scale)
             )
@@ -188,7 +189,7 @@ class LabelStack:
             return
         array, pages = self._array, self._pages()
         replace_file(self._target, lambda path: write_tiff(path, pages, array.shape, array.dtype))
-        shutil.rmtree(self._labels)
+        _discard(self._labels)
 
     def _key(self, index: int) -> tuple[int | slice, ...]:
         key: list[int | slice] = [slice(None)] * self._array.ndim
@@ -241,11 +242,19 @@ def _has_planes(folder: Path) -> bool:
 
 
 def _empty(folder: Path) -> None:
+    _discard(folder / _LABELS)
     for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != _LOCK:
+        if path.name != _LOCK:
             path.unlink()
+
+
+def _discard(labels: Path) -> None:
+    """Delete labels; after a kill they are there as a whole, or not at all."""
+    old = labels.with_name(_DISCARDED)
+    shutil.rmtree(old, ignore_errors=True)
+    if labels.exists():
+        labels.rename(old)
+        shutil.rmtree(old)
 
 
 def _make(
