@@ -17,8 +17,8 @@ from cli_helpers import MODEL, discs
 
 from napari_anysam.images.files import read_image
 
-COUNT = 24
-ANCHORS = (3, 20, 7)
+COUNT = 16
+ANCHORS = (3, 13, 6)
 
 
 def contents(path):
@@ -65,7 +65,7 @@ def test_a_run_that_is_killed_at_random_planes_gives_the_same_labels(anysam, tmp
     whole = contents(tmp_path / "whole.zarr")
     output, folder = tmp_path / "o.zarr", tmp_path / "o.zarr.unfinished"
     moments = random.Random()
-    first = killed_after(moments.randint(1, 12), [*command, "-o", output])
+    first = killed_after(moments.randint(1, 7), [*command, "-o", output])
     assert not output.exists()
     prefix = contents(folder / "labels.zarr")
     written = np.flatnonzero(prefix.any(axis=(1, 2)))
@@ -73,7 +73,7 @@ def test_a_run_that_is_killed_at_random_planes_gives_the_same_labels(anysam, tmp
     # The backward pass adds to planes before the second object's anchor, and behind the middle.
     final = [plane for plane in written if ANCHORS[2] <= plane < sum(ANCHORS[:2]) // 2]
     np.testing.assert_array_equal(prefix[final], whole[final])
-    killed_after(first + moments.randint(3, 12), [*command, "-o", output, "--resume"])
+    killed_after(first + moments.randint(2, 6), [*command, "-o", output, "--resume"])
     code, _, err = anysam(*command, "-o", output, "--resume")
     assert code == 0, err
     again = contents(output)
