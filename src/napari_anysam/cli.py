@@ -15,29 +15,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam import __version__
-from napari_anysam.cli_consensus import add_consensus, check_consensus, write_consensus
 from napari_anysam.cli_export import add_export
 from napari_anysam.cli_masks import add_mask_options, mask_options
 from napari_anysam.cli_models import add_models
+from napari_anysam.cli_options import (
+    add_image_options,
+    add_model_options,
+    add_output_option,
+    add_prompts_option,
+    add_region_option,
+    label_dtype,
+    load_model,
+    naming_slices,
+    open_image,
+    refuse_overwriting_input,
+    tell,
+    warn_of_missing,
+)
 from napari_anysam.cli_precompute import add_precompute
+from napari_anysam.cli_propagate import add_propagate
 from napari_anysam.cli_replay import add_replay
 from napari_anysam.cli_tracks import add_track
 from napari_anysam.errors import AnySAMError, PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    import numpy as np
-
-    from napari_anysam.images.planes import Planes
-    from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.prompts import Prompt
-    from napari_anysam.segmentation.tracking import PropagationResult
 
 __all__ = ["main"]
 
 FAILED, CANCELLED = 1, 130
-_MOST_16_BIT, _MOST_LABEL = 2**16 - 1, 2**31 - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _ending_like_ctrl_c():
             options.run(options)
     except AnySAMError as error:
-        _tell(f"error: {_with_notes(str(error), error)}")
+        tell(f"error: {_with_notes(str(error), error)}")
         return FAILED
     except KeyboardInterrupt as error:
-        _tell(_with_notes("cancelled.", error))
+        tell(_with_notes("cancelled.", error))
         return CANCELLED
     return 0
 
@@ -69,9 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"napari-anysam {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands)
-    _add_propagate(commands)
-    add_track(commands, _add_common, _load)
-    add_precompute(commands, _load)
+    add_propagate(commands)
+    add_track(commands)
+    add_precompute(commands)
     add_replay(commands)
     add_export(commands)
     add_models(commands)
@@ -114,7 +122,7 @@ def _add_segment(commands: Any) -> None:
     )
     parser.add_argument("image", metavar="IMAGE", type=Path, help="TIFF, PNG, JPEG or Zarr")
     objects = parser.add_mutually_exclusive_group(required=True)
-    _add_prompts(objects)
+    add_prompts_option(objects)
     objects.add_argument(
         "--from-labels",
         metavar="LABELS",
@@ -132,41 +140,13 @@ def _add_segment(commands: Any) -> None:
         choices=("box", "mask", "points"),
         help="what the objects of --from-labels become (default: box)",
     )
-    _add_common(parser, "label image: .tif, .png or .zarr")
+    add_output_option(parser, "label image: .tif, .png or .zarr")
+    add_model_options(parser)
+    add_region_option(parser)
+    add_image_options(parser)
     add_mask_options(parser)
     _add_proposals(parser)
     parser.set_defaults(run=_segment, usage_error=parser.error)
-
-
-def _add_propagate(commands: Any) -> None:
-    parser = commands.add_parser(
-        "propagate",
-        help="follow objects through a stack or time series",
-        description="Follow the prompted objects through a z-stack or a time series.",
-    )
-    parser.add_argument("image", metavar="STACK", type=Path, help="TIFF or Zarr")
-    _add_prompts(parser, required=True)
-    _add_common(parser, "label stack, in the order of the image's axes: .tif or .zarr")
-    parser.add_argument(
-        "--axis", type=int, help="axis to follow objects along (default: 0, or 1 after channels)"
-    )
-    parser.add_argument(
-        "--direction", choices=("both", "forward", "backward"), default="both", help="from prompts"
-    )
-    parser.add_argument("--start", type=int, help="first plane to answer (default: 0)")
-    parser.add_argument("--stop", type=int, help="plane to stop before (default: all)")
-    parser.add_argument(
-        "--follow-brightness",
-        action="store_true",
-        help="let the contrast follow series that bleach, smoothly; instead of --contrast",
-    )
-    add_consensus(parser)
-    parser.set_defaults(run=_propagate, usage_error=parser.error)
-
-
-def _add_prompts(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
-    words = "JSON, or the CSV of a napari Points layer"
-    parser.add_argument("--prompts", metavar="FILE", type=Path, required=required, help=words)
 
 
 def _add_proposals(parser: argparse.ArgumentParser) -> None:
@@ -182,43 +162,7 @@ def _add_proposals(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_common(parser: argparse.ArgumentParser, output_help: str) -> None:
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help=output_help)
-    parser.add_argument(
-        "--model",
-        metavar="NAME",
-        default="anysam-nano",
-        help="catalogue name or checkpoint file (default: anysam-nano, the shipped model)",
-    )
-    parser.add_argument("--variant", help="member of a family, where a checkpoint cannot tell")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
-    parser.add_argument(
-        "--region",
-        choices=("auto", "plane"),
-        default="auto",
-        help="auto zooms to small objects; plane encodes whole planes",
-    )
-    parser.add_argument(
-        "--contrast",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="intensities shown black and white (default: 0.5 and 99.5 percentiles)",
-    )
-    parser.add_argument("--channel-axis", type=int, metavar="K", help="axis that holds channels")
-    parser.add_argument(
-        "--level",
-        type=int,
-        metavar="L",
-        default=0,
-        help="level of a pyramid; prompts and labels are in its pixels (default: 0, the largest)",
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
-
-
 def _segment(options: argparse.Namespace) -> None:
-    from napari_anysam.images.files import read_image
     from napari_anysam.images.label_files import check_output, write_labels
     from napari_anysam.images.planes import Planes
     from napari_anysam.segmentation.everything import check_proposes
@@ -228,34 +172,32 @@ def _segment(options: argparse.Namespace) -> None:
     if options.label_kind is not None and options.from_labels is None:
         options.usage_error("--as goes with --from-labels; leave it out, or give labels.")
     check_output(options.output, ndim=2)
-    _refuse_overwriting_input(options)
+    refuse_overwriting_input(options)
     shaping = mask_options(options)
     if options.everything and shaping != MaskOptions():
         options.usage_error("Masks are shaped for prompts; leave those options out.")
     prompts = [] if options.everything else _prompts_for_image(options)
-    image = read_image(options.image, options.level)
-    channel_axis = options.channel_axis
-    if channel_axis is None and image.array.ndim == 3:
-        channel_axis = image.channel_axis
-    planes = Planes.single(image.array, channel_axis)
+    image, _, channel_axis = open_image(options, 2)
+    with naming_slices():
+        planes = Planes.single(image.array, channel_axis)
     if not options.everything:
         check_prompts(prompts, planes.plane_shape)
-        _label_dtype(prompts)
+        label_dtype(prompts)
 
     changes = _proposal_changes(options)
-    model = _load(options)
+    model = load_model(options)
     if changes or options.everything:
         proposing = check_proposes(model)
         proposing.options = replace(proposing.options, **changes)
     from napari_anysam import segment, segment_everything
 
-    pixels = {"contrast": options.contrast or "auto", "channel_axis": channel_axis}
+    pixels: dict[str, Any] = {"contrast": options.contrast or "auto", "channel_axis": channel_axis}
     if options.everything:
         labels = segment_everything(image.array, model, **pixels)
     else:
         labels = segment(image.array, prompts, model, options.region, options=shaping, **pixels)
     write_labels(options.output, labels)
-    _warn_of_missing(prompts, set(labels.ravel().tolist()))
+    warn_of_missing({prompt.object_id for prompt in prompts} - set(labels.ravel().tolist()))
     sys.stdout.write(f"{options.output}\n")
 
 
@@ -273,89 +215,6 @@ def _prompts_for_image(options: argparse.Namespace) -> list[Prompt]:
     return prompts_from_labels(labels, options.label_kind or "box")
 
 
-def _propagate(options: argparse.Namespace) -> None:
-    from napari_anysam.images.files import read_image
-    from napari_anysam.images.label_files import check_output
-    from napari_anysam.images.planes import Planes
-    from napari_anysam.segmentation.prompt_files import read_prompts
-
-    if options.follow_brightness and options.contrast is not None:
-        options.usage_error("Give --contrast or --follow-brightness, not both.")
-    check_consensus(options)
-    check_output(options.output, ndim=3)
-    _refuse_overwriting_input(options)
-    image = read_image(options.image, options.level)
-    channel_axis = options.channel_axis
-    if channel_axis is None and image.array.ndim == 4:
-        channel_axis = image.channel_axis
-    axis = options.axis if options.axis is not None else int(channel_axis == 0)
-    planes = Planes(image.array, axis, channel_axis)
-    plane_axis = _without_channels(axis, channel_axis, image.array.ndim)
-    prompts = read_prompts(options.prompts, plane_axis)
-    dtype = _label_dtype(prompts)
-    total = _count_results(prompts, planes, options)
-
-    model = _load(options)
-    if options.consensus:
-        found = write_consensus(options, image, prompts, model, axis, channel_axis)
-        _warn_of_missing(prompts, found)
-        sys.stdout.write(f"{options.output}\n")
-        return
-    from napari_anysam import propagate
-
-    results = propagate(
-        image.array,
-        prompts,
-        model=model,
-        axis=axis,
-        direction=options.direction,
-        start=options.start,
-        stop=options.stop,
-        region=options.region,
-        contrast="follow" if options.follow_brightness else options.contrast or "auto",
-        channel_axis=channel_axis,
-    )
-    found = _write_results(_progress(results, total, options), planes, plane_axis, dtype, options)
-    _warn_of_missing(prompts, found)
-    sys.stdout.write(f"{options.output}\n")
-
-
-def _write_results(
-    results: Iterable[PropagationResult],
-    planes: Planes,
-    axis: int,
-    dtype: type[np.unsignedinteger[Any]],
-    options: argparse.Namespace,
-) -> set[int]:
-    """Write results as they come; return the ids of the objects that were found anywhere."""
-    from napari_anysam.images.label_files import open_label_stack
-
-    shape = list(planes.plane_shape)
-    shape.insert(axis, planes.count)
-    found: set[int] = set()
-    with open_label_stack(options.output, tuple(shape), dtype, axis) as stack:
-        for result in results:
-            stack.write(result.index, result.labels)
-            masks = zip(result.object_ids, result.masks, strict=True)
-            found.update(object_id for object_id, mask in masks if mask.any())
-    return found
-
-
-def _load(options: argparse.Namespace) -> PromptableModel:
-    from napari_anysam.cores import usable_cores
-    from napari_anysam.networks.device import limit_torch_threads
-    from napari_anysam.networks.load import load_with_report
-
-    limit_torch_threads(usable_cores())
-    return load_with_report(
-        options.model,
-        options.device,
-        options.precision,
-        options.variant,
-        report=None if options.quiet else _tell,
-    )
-
-
 def _proposal_changes(options: argparse.Namespace) -> dict[str, Any]:
     """Return what is said about proposals, once it is known to make sense."""
     from napari_anysam.networks.protocol import ProposalOptions
@@ -364,64 +223,6 @@ def _proposal_changes(options: argparse.Namespace) -> dict[str, Any]:
     changes = {name: value for name, value in said.items() if value is not None}
     ProposalOptions(**changes)
     return changes
-
-
-def _count_results(prompts: Sequence[Prompt], planes: Planes, options: argparse.Namespace) -> int:
-    """Check the request and count the results it will give: planes that answer grow twice."""
-    from napari_anysam.segmentation.tracking_plan import make_plan
-
-    plan = make_plan(
-        prompts,
-        planes.plane_shape,
-        planes.count,
-        options.direction,
-        options.start,
-        options.stop,
-    )
-    return sum(plan.grows(plane, step) for step in plan.steps for plane in plan.planes(step))
-
-
-def _progress(
-    results: Iterator[PropagationResult], total: int, options: argparse.Namespace
-) -> Iterable[PropagationResult]:
-    from tqdm import tqdm
-
-    bar: Iterable[PropagationResult] = tqdm(
-        results, "Propagating", total, unit=" planes", disable=options.quiet, file=sys.stderr
-    )
-    return bar
-
-
-def _without_channels(axis: int, channel_axis: int | None, ndim: int) -> int:
-    """Position of the axis in labels and points, which have no channels."""
-    axis %= ndim
-    return axis - (channel_axis is not None and channel_axis % ndim < axis)
-
-
-def _label_dtype(prompts: Sequence[Prompt]) -> type[np.unsignedinteger[Any]]:
-    import numpy as np
-
-    most = max(prompt.object_id for prompt in prompts)
-    if most > _MOST_LABEL:
-        raise PromptError(
-            f"object_id {most} does not fit into a label image; renumber the objects."
-        )
-    return np.uint16 if most <= _MOST_16_BIT else np.uint32
-
-
-def _refuse_overwriting_input(options: argparse.Namespace) -> None:
-    from napari_anysam.images.label_files import LabelFileError
-
-    inputs = [options.image, options.prompts, getattr(options, "from_labels", None)]
-    if options.output.resolve() in [path.resolve() for path in inputs if path is not None]:
-        raise LabelFileError(f"{options.output} is also an input; choose another name for OUT.")
-
-
-def _warn_of_missing(prompts: Sequence[Prompt], found: set[int]) -> None:
-    missing = sorted({prompt.object_id for prompt in prompts} - found)
-    if missing:
-        names = ", ".join(str(number) for number in missing)
-        _tell(f"warning: object {names} has no pixel in the result; try a box, or other points.")
 
 
 @contextmanager
@@ -444,10 +245,6 @@ def _ending_like_ctrl_c() -> Iterator[None]:
 
 def _with_notes(message: str, error: BaseException) -> str:
     return " ".join([message, *getattr(error, "__notes__", ())]).replace("\n", " ")
-
-
-def _tell(words: str) -> None:
-    sys.stderr.write(f"anysam: {words}\n")
 
 
 if __name__ == "__main__":

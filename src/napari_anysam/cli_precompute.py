@@ -6,26 +6,23 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_anysam.cli_options import (
+    add_image_options,
+    add_model_options,
+    load_model,
+    naming_slices,
+    open_image,
+)
 from napari_anysam.errors import EmbeddingError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
-
-    from napari_anysam.networks.protocol import PromptableModel
 
 __all__ = ["add_precompute"]
 
 
-def add_precompute(commands: Any, load: Callable[[argparse.Namespace], PromptableModel]) -> None:
-    """Add the command.
-
-    Parameters
-    ----------
-    commands : subparsers of argparse
-    load : callable
-        Returns the model that the options name.
-    """
+def add_precompute(commands: Any) -> None:
+    """Add the command."""
     parser = commands.add_parser(
         "precompute",
         help="encode a stack before it is clicked on",
@@ -34,46 +31,22 @@ def add_precompute(commands: Any, load: Callable[[argparse.Namespace], Promptabl
         "was interrupted goes on where it ended.",
     )
     parser.add_argument("image", metavar="STACK", type=Path, help="TIFF or Zarr")
-    parser.add_argument(
-        "--model",
-        metavar="NAME",
-        default="anysam-nano",
-        help="catalogue name or checkpoint file (default: anysam-nano, the shipped model)",
-    )
-    parser.add_argument("--variant", help="member of a family, where a checkpoint cannot tell")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument(
-        "--precision",
-        choices=("auto", "fp32", "bf16", "fp16"),
-        default="auto",
-        help="has to be that of the window",
-    )
-    parser.add_argument(
-        "--contrast",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="contrast limits of the layer in napari; with others the planes are encoded again "
-        "there (default: 0.5 and 99.5 percentiles)",
+    add_model_options(parser, precision_help="has to be that of the window")
+    add_image_options(
+        parser,
+        contrast_help="contrast limits of the layer in napari; with others the planes are encoded "
+        "again there (default: 0.5 and 99.5 percentiles)",
     )
     parser.add_argument("--axis", type=int, help="axis of the planes (default: 0, or 1)")
-    parser.add_argument("--channel-axis", type=int, metavar="K", help="axis that holds channels")
-    parser.add_argument(
-        "--level", type=int, metavar="L", default=0, help="level of a pyramid (default: 0)"
-    )
     parser.add_argument("--start", type=int, help="first plane (default: 0)")
     parser.add_argument("--stop", type=int, help="plane to stop before (default: all)")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
-    parser.set_defaults(run=lambda options: _precompute(options, load))
+    parser.set_defaults(run=_precompute)
 
 
-def _precompute(
-    options: argparse.Namespace, load: Callable[[argparse.Namespace], PromptableModel]
-) -> None:
+def _precompute(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from napari_anysam.images.conditioning import resolve_conditioning
-    from napari_anysam.images.files import read_image
     from napari_anysam.images.planes import Planes
     from napari_anysam.segmentation.precompute import precompute
     from napari_anysam.segmentation.stored_cache import user_store
@@ -83,14 +56,12 @@ def _precompute(
         raise EmbeddingError(
             "The setting embedding_disk_gb is 0, so embeddings are not kept; raise it first."
         )
-    image = read_image(options.image, options.level)
-    channel_axis = options.channel_axis
-    if channel_axis is None and image.array.ndim == 4:
-        channel_axis = image.channel_axis
+    image, _, channel_axis = open_image(options, 3)
     axis = options.axis if options.axis is not None else int(channel_axis == 0)
-    planes = Planes(image.array, axis, channel_axis)
+    with naming_slices():
+        planes = Planes(image.array, axis, channel_axis)
     conditioning = resolve_conditioning(planes, options.contrast or "auto")
-    model = load(options)
+    model = load_model(options)
     run = precompute(model, planes, conditioning, store, start=options.start, stop=options.stop)
     with tqdm(unit=" planes", disable=options.quiet, file=sys.stderr) as bar:
         for progress in run:

@@ -9,35 +9,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_anysam.cli_options import (
+    add_image_options,
+    add_model_options,
+    add_output_option,
+    add_region_option,
+    load_model,
+)
 from napari_anysam.errors import ImageError, LabelFileError, PromptError
 from napari_anysam.images.safe_writing import beside, disk_errors
 from napari_anysam.segmentation.lineage import write_lineage
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
-    from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.prompts import Prompt
 
 __all__ = ["add_track", "read_timed_prompts"]
 
 
-def add_track(
-    commands: Any,
-    add_common: Callable[[argparse.ArgumentParser, str], None],
-    load: Callable[[argparse.Namespace], PromptableModel],
-) -> None:
-    """Add the command.
-
-    Parameters
-    ----------
-    commands : subparsers of argparse
-    add_common : callable
-        Adds the options that every command with a model has.
-    load : callable
-        Returns the model that the options name.
-    """
+def add_track(commands: Any) -> None:
+    """Add the command."""
     parser = commands.add_parser(
         "track",
         help="follow cells through time, with divisions or through volumes",
@@ -53,7 +46,10 @@ def add_track(
         required=True,
         help='JSON; "plane" is the time point of planes; in volumes it is z, and "time" the time',
     )
-    add_common(parser, "labels: .tif or .zarr; anysam export makes tracks and CTC of them")
+    add_output_option(parser, "labels: .tif or .zarr; anysam export makes tracks and CTC of them")
+    add_model_options(parser)
+    add_region_option(parser)
+    add_image_options(parser)
     parser.add_argument(
         "--lineage",
         metavar="CSV",
@@ -78,7 +74,7 @@ def add_track(
     parser.add_argument("--start", type=int, help="first time point (default: 0)")
     parser.add_argument("--stop", type=int, help="time point to stop before (default: all)")
     parser.add_argument("--force", action="store_true", help="replace earlier results")
-    parser.set_defaults(run=lambda options: _track(options, load))
+    parser.set_defaults(run=_track)
 
 
 def read_timed_prompts(path: Path) -> dict[int, list[Prompt]]:
@@ -108,17 +104,16 @@ def read_timed_prompts(path: Path) -> dict[int, list[Prompt]]:
     return prompts
 
 
-def _track(
-    options: argparse.Namespace, load: Callable[[argparse.Namespace], PromptableModel]
-) -> None:
+def _track(options: argparse.Namespace) -> None:
     from napari_anysam.export.formats import check_target, export_labels, find_format
     from napari_anysam.images.files import read_image
+    from napari_anysam.images.slicing import sliced
 
     chosen = find_format(options.output, ndim=3)
     if chosen.name not in ("ome-tiff", "ome-zarr"):
         raise LabelFileError(f"{options.output} is no file of labels; use .tif or .zarr.")
     target = check_target(options.output, chosen, overwrite=options.force)
-    image = read_image(options.image, options.level)
+    image, _ = sliced(read_image(options.image, options.level), options.at)
     channel_axis = image.channel_axis if options.channel_axis is None else options.channel_axis
     shape = list(image.array.shape)
     if channel_axis is not None:
@@ -130,7 +125,7 @@ def _track(
         )
     with _scratch(target, shape) as labels:
         follow = _follow_planes if len(shape) == 3 else _follow_volumes
-        parents = follow(options, image.array, channel_axis, load, labels)
+        parents = follow(options, image.array, channel_axis, labels)
         export_labels(
             labels,
             target,
@@ -149,7 +144,6 @@ def _follow_planes(
     options: argparse.Namespace,
     series: Any,
     channel_axis: int | None,
-    load: Callable[[argparse.Namespace], PromptableModel],
     labels: Any,
 ) -> dict[int, int]:
     """Follow cells and their daughters, plane by plane into the labels; return the lineage."""
@@ -163,7 +157,7 @@ def _follow_planes(
     planes = Planes(series, time_axis, channel_axis)
     prompts = read_prompts(options.prompts, 0)
     conditioning = resolve_conditioning(planes, options.contrast or "auto")
-    tracker = Tracker(load(options), planes, conditioning, region=options.region)
+    tracker = Tracker(load_model(options), planes, conditioning, region=options.region)
     parents: dict[int, int] = {}
     results = follow_divisions(
         tracker,
@@ -184,7 +178,6 @@ def _follow_volumes(
     options: argparse.Namespace,
     series: Any,
     channel_axis: int | None,
-    load: Callable[[argparse.Namespace], PromptableModel],
     labels: Any,
 ) -> dict[int, int]:
     """Follow objects through volumes and time into the labels; they have no daughters."""
@@ -194,7 +187,7 @@ def _follow_volumes(
     results = follow_volume_series(
         series,
         prompts,
-        load(options),
+        load_model(options),
         through=options.through,
         direction=options.direction,
         start=options.start,

@@ -20,6 +20,7 @@ __all__ = [
     "NotEnoughMemoryError",
     "OptionsError",
     "PromptError",
+    "RunError",
     "SessionError",
     "SettingsError",
     "UnknownArchitectureError",
@@ -72,6 +73,10 @@ class ImageError(AnySAMError, ValueError):
 
 class SessionError(AnySAMError):
     """A session's folder that is damaged, open elsewhere, or of another image or version."""
+
+
+class RunError(AnySAMError):
+    """A run through a stack that cannot be described, or cannot go on where it was."""
 
 
 class EmbeddingError(AnySAMError):

@@ -128,7 +128,7 @@ def test_too_many_dimensions(anysam, tmp_path, prompts):
     answer = anysam(
         "propagate", tmp_path / "series.tif", "--prompts", prompts(), "-o", tmp_path / "o.tif"
     )
-    is_one_line_error(answer, "5 dimensions", "slice it to 3")
+    is_one_line_error(answer, "5 dimensions", "slice it to 3", "--at AXIS=INDEX")
 
 
 def test_an_id_that_no_label_image_holds(anysam, tmp_path, image, prompts):

@@ -205,10 +205,11 @@ def test_an_interrupted_run_keeps_its_finished_planes(tmp_path, prompts, name):
         process.send_signal(getattr(signal, name))
         out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (130, b"")
-    assert re.search(rb"anysam: cancelled\. The .*kept in .*o\.partial\.tif\.\n$", err), err
-    assert contents(tmp_path / "o.partial.tif")[0].any()
-    assert not contents(tmp_path / "o.partial.tif")[-1].any()
-    assert sorted(path.name for path in tmp_path.glob("*o.*")) == ["o.partial.tif"]
+    kept = tmp_path / "o.tif.unfinished" / "labels.zarr"
+    assert re.search(rb"anysam: cancelled\. The .*kept in .*labels\.zarr; --resume .*\n$", err), err
+    assert contents(kept)[0].any()
+    assert not contents(kept)[-1].any()
+    assert [path.name for path in tmp_path.glob("*o.*")] == ["o.tif.unfinished"]
 
 
 @pytest.mark.parametrize("kind", ["box", "mask", "points"])

@@ -31,7 +31,7 @@ def fingerprint(array: Any, *, channels: bool = False) -> str:
     shape = tuple(int(size) for size in array.shape)
     digest = sha256(f"{shape} {dtype}".encode())
     if int(np.prod(shape, dtype=object)) * dtype.itemsize <= HASHED_WHOLE_BYTES:
-        digest.update(_bytes(array[...], dtype))
+        digest.update(_bytes(array[(slice(None),) * len(shape)], dtype))
         return digest.hexdigest()
     leading = len(shape) - (3 if channels else 2)
     count = int(np.prod(shape[:leading], dtype=np.int64))

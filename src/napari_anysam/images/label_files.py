@@ -1,4 +1,4 @@
-"""Label images to files: TIFF, PNG and Zarr, whole or plane by plane, always all or nothing.
+"""Label images to files: TIFF, PNG and Zarr, always all or nothing.
 
 Whatever is written grows beside its target under a hidden name and takes the target's place in
 one step at the end. A full disk, an error or a killed process leaves the old file as it was.
@@ -7,36 +7,25 @@ one step at the end. A full disk, an error or a killed process leaves the old fi
 from __future__ import annotations
 
 import os
-import shutil
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_anysam.errors import LabelFileError
 from napari_anysam.images.label_encoding import smallest_dtype, write_png, write_tiff
-from napari_anysam.images.safe_writing import (
-    beside,
-    disk_errors,
-    replace_file,
-    replace_folder,
-    swap_folders,
-)
+from napari_anysam.images.safe_writing import replace_file, replace_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from os import PathLike
 
     from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["LabelFileError", "LabelStack", "check_output", "open_label_stack", "write_labels"]
-
-Shape: TypeAlias = tuple[int, ...]
+__all__ = ["LabelFileError", "check_output", "write_labels"]
 
 _TIFF = (".tif", ".tiff", ".btf")
 _ENDINGS = (*_TIFF, ".png", ".zarr")
-_SLAB_BYTES = 2**26
 
 
 def check_output(path: str | PathLike[str], ndim: int = 2) -> Path:
@@ -70,9 +59,9 @@ def check_output(path: str | PathLike[str], ndim: int = 2) -> Path:
         raise LabelFileError(f"There is no folder {path.parent}; make it first.")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise LabelFileError(f"The folder {path.parent} is not writable; choose another one.")
-    if path.is_dir() and not (ending == ".zarr" and _is_zarr_array(path)):
+    if path.is_dir() and not (ending == ".zarr" and _is_zarr_labels(path)):
         raise LabelFileError(
-            f"{path} is a folder that is no Zarr array, and is left alone; choose another name."
+            f"{path} is a folder that holds no labels, and is left alone; choose another name."
         )
     if ending == ".zarr" and path.is_file():
         raise LabelFileError(f"{path} is a file and no Zarr folder; choose another name.")
@@ -114,142 +103,20 @@ def write_labels(path: str | PathLike[str], labels: NDArray[Any]) -> Path:
     return target
 
 
-class LabelStack:
-    """A label file that grows plane by plane; made by ``open_label_stack``."""
-
-    def __init__(
-        self, target: Path, scratch: Path, shape: Shape, dtype: DTypeLike, axis: int
-    ) -> None:
-        self._target = target
-        self._scratch = scratch
-        self._axis = axis
-        self._array = _new_zarr(scratch, target, shape, dtype, axis)
-        self._written: set[int] = set()
-
-    @property
-    def written(self) -> frozenset[int]:
-        """Indices of the planes that have been written."""
-        return frozenset(self._written)
-
-    def write(self, index: int, labels: NDArray[Any]) -> None:
-        """Write a plane of the stack, or replace the one that was written before.
-
-        Parameters
-        ----------
-        index : int
-            Along the stack's axis.
-        labels : integer array
-            The plane, in the shape of the two other axes.
-        """
-        key: list[int | slice] = [slice(None)] * self._array.ndim
-        key[self._axis] = index
-        with disk_errors(self._target):
-            self._array[tuple(key)] = labels
-        self._written.add(index)
-
-    def finish(self, target: Path) -> None:
-        """Put what was written in the target's place."""
-        if target.suffix.lower() == ".zarr":
-            with disk_errors(target):
-                swap_folders(self._scratch, target)
-            return
-        array, pages = self._array, self._pages()
-        replace_file(target, lambda path: write_tiff(path, pages, array.shape, array.dtype))
-
-    def _pages(self) -> Iterator[NDArray[Any]]:
-        """Read along the first axis; across the chunks, many pages at a time."""
-        page_bytes = self._array.nbytes // self._array.shape[0]
-        slab = 1 if self._axis == 0 else max(1, _SLAB_BYTES // page_bytes)
-        for start in range(0, self._array.shape[0], slab):
-            yield from self._array[start : start + slab]
-
-    def keep_partial(self, error: BaseException) -> None:
-        """Keep finished planes beside the target and note on the error where they are."""
-        count = len(self._written)
-        if not (count and self._scratch.exists()):
-            return
-        planes = "The one finished plane is" if count == 1 else f"The {count} finished planes are"
-        partial = _partial(self._target)
-        try:
-            self.finish(partial)
-        except OSError as second:
-            error.add_note(f"{planes} lost, because they could not be written either: {second}")
-        else:
-            error.add_note(f"{planes} kept in {partial}.")
-
-
-@contextmanager
-def open_label_stack(
-    path: str | PathLike[str], shape: Shape, dtype: DTypeLike = np.uint16, axis: int = 0
-) -> Iterator[LabelStack]:
-    """Write a label stack plane by plane; planes that are never written stay 0.
-
-    Parameters
-    ----------
-    path : path
-        Target .tif, .tiff, .btf or .zarr.
-    shape : tuple of three int
-        Shape of the whole stack, in the order of the image's axes.
-    dtype : dtype
-        Unsigned integers that hold every object id.
-    axis : int
-        Axis along which the planes come, from 0 on.
-
-    Yields
-    ------
-    LabelStack
-        Its ``write`` may be called in any order and more than once for a plane.
-
-    Raises
-    ------
-    LabelFileError
-        If it cannot be written there, or the disk is full.
-
-    Notes
-    -----
-    The target appears when the block ends. If an exception ends it, the target stays as it was
-    and the finished planes are kept beside it as ``NAME.partial.tif`` (or ``.zarr``); a note on
-    the exception says so.
-    """
-    target = check_output(path, len(shape))
-    scratch = beside(target, ".zarr")
-    try:
-        stack = LabelStack(target, scratch, shape, dtype, axis)
-        try:
-            yield stack
-            stack.finish(target)
-        except BaseException as error:
-            stack.keep_partial(error)
-            raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
 def _write_zarr(target: Path, labels: NDArray[Any], dtype: DTypeLike) -> None:
-    def fill(path: Path) -> None:
-        _new_zarr(path, target, labels.shape, dtype)[...] = labels
-
-    replace_folder(target, fill)
-
-
-def _new_zarr(path: Path, target: Path, shape: Shape, dtype: DTypeLike, axis: int = 0) -> Any:
-    """Make an array whose chunks are planes."""
     import zarr
 
-    planar = tuple(1 if position == axis else size for position, size in enumerate(shape))
-    chunks = shape if len(shape) == 2 else planar
-    with disk_errors(target):
-        return zarr.create_array(
+    def fill(path: Path) -> None:
+        array = zarr.create_array(
             path,
-            shape=shape,
-            chunks=chunks,
+            shape=labels.shape,
+            chunks=(1,) * (labels.ndim - 2) + labels.shape[-2:],
             dtype=np.dtype(dtype),
-            dimension_names=[*"zyx"][-len(shape) :],
+            dimension_names=[*"zyx"][-labels.ndim :],
         )
+        array[...] = labels
 
-
-def _partial(target: Path) -> Path:
-    return target.with_name(f"{target.stem}.partial{target.suffix}")
+    replace_folder(target, fill)
 
 
 def _fitting_dtype(labels: NDArray[Any], target: Path) -> np.dtype[Any]:
@@ -265,12 +132,14 @@ def _fitting_dtype(labels: NDArray[Any], target: Path) -> np.dtype[Any]:
     return dtype
 
 
-def _is_zarr_array(path: Path) -> bool:
+def _is_zarr_labels(path: Path) -> bool:
+    """Tell whether a folder is a Zarr array, or OME-Zarr labels."""
     if (path / ".zarray").is_file():
         return True
     metadata = path / "zarr.json"
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, KeyError, TypeError):
         import json
 
-        return bool(json.loads(metadata.read_text())["node_type"] == "array")
+        node = json.loads(metadata.read_text())
+        return node["node_type"] == "array" or "image-label" in node["attributes"]["ome"]
     return False

@@ -45,6 +45,9 @@ class Measurement:
         When, ISO 8601 in UTC.
     encodes : int
         How many encodes these are the best figures of.
+    track_seconds : float or None
+        Shortest time of following one object to one plane, encoding not counted; None as long as
+        nothing was followed.
     """
 
     model: str
@@ -55,6 +58,7 @@ class Measurement:
     threads: int
     date: str
     encodes: int = 1
+    track_seconds: float | None = None
 
     @property
     def figures(self) -> str:
@@ -75,6 +79,10 @@ class Measurement:
             encode_seconds=min(self.encode_seconds, later.encode_seconds),
             memory_bytes=max(self.memory_bytes, later.memory_bytes),
             encodes=self.encodes + later.encodes,
+            track_seconds=min(
+                (one for one in (self.track_seconds, later.track_seconds) if one is not None),
+                default=None,
+            ),
         )
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_anysam.networks.tracking_protocol import Recall
 
@@ -83,6 +83,20 @@ class MemoryBank:
         """Put what ``renew`` makes of each spatial memory in its place."""
         self._anchors = {plane: renew(memory) for plane, memory in self._anchors.items()}
         self._recent = deque(map(renew, self._recent), maxlen=self._recent.maxlen)
+
+    def state(self) -> dict[str, Any]:
+        """Return what it holds; ``restore`` takes it back."""
+        return {
+            "anchors": dict(self._anchors),
+            "recent": list(self._recent),
+            "pointers": list(self._pointers),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Hold what another bank of this network and direction held."""
+        self._anchors = dict(state["anchors"])
+        self._recent = deque(state["recent"], maxlen=self._recent.maxlen)
+        self._pointers = deque(state["pointers"], maxlen=self._pointers.maxlen)
 
     def recall(self, plane: int, plane_count: int) -> Recall:
         """Choose what counts on a plane of a stack of so many planes."""

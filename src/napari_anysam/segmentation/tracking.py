@@ -9,6 +9,7 @@ concerns the planes between the first and the last prompted plane, in direction 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from napari_anysam.errors import Cancelled, CapabilityError, OptionsError
@@ -17,15 +18,17 @@ from napari_anysam.segmentation.confidence import DoubtLimits
 from napari_anysam.segmentation.embeddings import EmbeddingCache
 from napari_anysam.segmentation.repair import repaired
 from napari_anysam.segmentation.repair_plan import EARLY_STOP, REPAIR_ANCHORS, make_repair
+from napari_anysam.segmentation.run_measuring import TrackingMeter
 from napari_anysam.segmentation.tracking_merge import Assessed, grown
 from napari_anysam.segmentation.tracking_pass import Follower
 from napari_anysam.segmentation.tracking_plan import make_plan
 from napari_anysam.segmentation.tracking_results import PropagationResult, compose
 from napari_anysam.segmentation.tracking_source import PlaneSource
+from napari_anysam.segmentation.tracking_state import RunState
 from napari_anysam.segmentation.tracking_watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 
     from numpy.typing import ArrayLike
 
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.repair_plan import Before, EarlyStop, Repair
     from napari_anysam.segmentation.tracking_merge import Kept
     from napari_anysam.segmentation.tracking_plan import Plan
+    from napari_anysam.segmentation.tracking_state import RunKeeper
 
 __all__ = ["PropagationResult", "Tracker", "propagate"]
 
@@ -139,6 +143,7 @@ class Tracker:
         start: int | None = None,
         stop: int | None = None,
         cancelled: Callable[[], bool] | None = None,
+        keeper: RunKeeper | None = None,
     ) -> Iterator[PropagationResult]:
         """Propagate prompts; checks at once, computes as the results are asked for.
 
@@ -153,16 +158,22 @@ class Tracker:
         cancelled : callable, optional
             Asked between planes and between encoder blocks; when it answers True the run ends
             without an exception.
+        keeper : RunKeeper, optional
+            Writes the state of the run from time to time, once results were taken. Where it has
+            one already, the run goes on behind it.
 
         Raises
         ------
         PromptError
             See ``tracking_plan.make_plan``.
+        RunError
+            See ``tracking_state.RunKeeper.load`` and, while it runs, ``save``.
         """
         plan = make_plan(
             prompts, self._planes.plane_shape, self._planes.count, direction, start, stop
         )
-        return self._run(plan, cancelled or _never)
+        state = None if keeper is None else keeper.load(self._model)
+        return self._run(plan, cancelled or _never, keeper, state)
 
     def repair(
         self,
@@ -251,20 +262,35 @@ class Tracker:
         except Cancelled:
             return
 
-    def _run(self, plan: Plan, cancelled: Callable[[], bool]) -> Iterator[PropagationResult]:
+    def _run(
+        self,
+        plan: Plan,
+        cancelled: Callable[[], bool],
+        keeper: RunKeeper | None,
+        state: RunState | None,
+    ) -> Iterator[PropagationResult]:
         source = self._source(cancelled)
         follower = self._follower(source, plan)
-        kept: dict[int, dict[int, Kept]] = {}
+        watch = Watch(self._limits)
+        meter = TrackingMeter(self._model)
+        kept: dict[int, Mapping[int, Kept]] = {}
         try:
-            follower.anchor(lambda plane: self._keeps_all or plan.looks_again(plane))
-            for step in plan.steps:
-                follower.turn(step)
-                watch = Watch(self._limits)
-                for plane in plan.planes(step):
+            if state is None:
+                follower.anchor(lambda plane: self._keeps_all or plan.looks_again(plane))
+            else:
+                follower.restore(state.follower)
+                watch.restore(state.watch)
+                kept.update(state.kept)
+            for step, planes in _remaining(plan, state):
+                if state is None or step != state.step:
+                    follower.turn(step)
+                    watch = Watch(self._limits)
+                for plane in planes:
                     if cancelled():
                         return
                     source.keep = self._keeps_all or plan.looks_again(plane, step)
-                    answers = follower.visit(plane)
+                    with meter.visit(*follower.load(plane)):
+                        answers = follower.visit(plane)
                     noted = watch.note(answers, plan.prompted(plane))
                     found = {one: Assessed(answers[one], noted[one]) for one in answers}
                     known = grown(plan, plane, step, found, kept.pop(plane, {}))
@@ -272,6 +298,10 @@ class Tracker:
                         kept[plane] = {number: one.kept() for number, one in known.items()}
                     if plan.grows(plane, step):
                         yield compose(plane, known.items(), self._planes.plane_shape)
+                    if keeper is not None:
+                        keeper.save_if_due(
+                            partial(_state, step, plane, follower=follower, watch=watch, kept=kept)
+                        )
         except Cancelled:
             return
 
@@ -372,6 +402,28 @@ def propagate(
         model = load_model("anysam-nano")
     tracker = Tracker(model, planes, resolve_conditioning(planes, contrast), region=region)
     return tracker.run(prompts, direction=direction, start=start, stop=stop)
+
+
+def _remaining(plan: Plan, state: RunState | None) -> Iterator[tuple[int, range]]:
+    """Return passes and their planes, without those that were answered before."""
+    if state is None:
+        yield from ((step, plan.planes(step)) for step in plan.steps)
+        return
+    planes = plan.planes(state.step)
+    yield state.step, planes[planes.index(state.plane) + 1 :]
+    for step in plan.steps[plan.steps.index(state.step) + 1 :]:
+        yield step, plan.planes(step)
+
+
+def _state(
+    step: int,
+    plane: int,
+    *,
+    follower: Follower,
+    watch: Watch,
+    kept: Mapping[int, Mapping[int, Kept]],
+) -> RunState:
+    return RunState(step, plane, follower.state(), watch.state(), dict(kept))
 
 
 def _never() -> bool:

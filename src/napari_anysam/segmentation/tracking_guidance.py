@@ -17,14 +17,14 @@ from napari_anysam.networks import out_of_memory
 from napari_anysam.segmentation.prompts import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from napari_anysam.networks.protocol import Embedding
     from napari_anysam.networks.tracking_protocol import Tracked, TrackingModel
     from napari_anysam.segmentation.regions import Region
-    from napari_anysam.segmentation.tracking_results import Answer
+    from napari_anysam.segmentation.tracking_results import Answer, PackedAnswer
 
 __all__ = ["Guide"]
 
@@ -56,6 +56,14 @@ class Guide:
         """Keep an object's answer, unless it was not found."""
         if (answer.logits > 0).any():
             self._last[number] = answer
+
+    def state(self) -> dict[int, PackedAnswer]:
+        """Return the last masks; ``restore`` takes them back."""
+        return {number: answer.packed() for number, answer in self._last.items()}
+
+    def restore(self, state: Mapping[int, PackedAnswer]) -> None:
+        """Remember the masks that another guide did."""
+        self._last = {number: packed.unpacked() for number, packed in state.items()}
 
     def mix(
         self, embedding: Embedding, region: Region, group: Sequence[int], tracked: Tracked

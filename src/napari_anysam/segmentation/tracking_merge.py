@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from napari_anysam.segmentation.windows import window_iou
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_anysam.segmentation.confidence import Assessment
     from napari_anysam.segmentation.tracking_plan import Plan
     from napari_anysam.segmentation.tracking_results import Answer, PackedAnswer
@@ -51,7 +53,7 @@ def grown(
     plane: int,
     step: int,
     found: dict[int, Assessed],
-    before: dict[int, Kept],
+    before: Mapping[int, Kept],
 ) -> dict[int, Assessed]:
     """Put what a pass says over what earlier passes said.
 

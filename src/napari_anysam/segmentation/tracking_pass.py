@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_anysam.networks import out_of_memory
 from napari_anysam.segmentation.memory import MemoryBank
@@ -107,19 +107,47 @@ class Follower:
             each in the direction.
         """
         self._step = step
-        self._banks = {
-            number: MemoryBank(
-                self._span,
-                {plane: anchor.memory for plane, anchor in anchors.items()},
-                step,
-            )
-            for number, anchors in self._anchors.items()
-        }
+        self._banks = self._new_banks()
         self._regions = {}
         self._guide.forget()
         for number, anchors in self._anchors.items():
             first = min(anchors) if step > 0 else max(anchors)
             self._enter(number, anchors[first if outset is None else outset].memory.region)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that it will look at again; ``restore`` takes it back."""
+        return {
+            "step": self._step,
+            "anchors": {
+                number: {
+                    plane: replace(anchor, answer=anchor.answer.cropped())
+                    for plane, anchor in anchors.items()
+                }
+                for number, anchors in self._anchors.items()
+            },
+            "banks": {number: bank.state() for number, bank in self._banks.items()},
+            "regions": dict(self._regions),
+            "guide": self._guide.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where another follower of this plan was, instead of ``anchor`` and ``turn``."""
+        self._anchors = dict(state["anchors"])
+        self._step = state["step"]
+        self._banks = self._new_banks()
+        for number, bank in state["banks"].items():
+            self._banks[number].restore(bank)
+        self._regions = dict(state["regions"])
+        self._guide.restore(state["guide"])
+
+    def load(self, plane: int) -> tuple[int, int]:
+        """Return how many objects a visit will follow, and in how many regions."""
+        followed = [
+            number
+            for number in self._plan.active(plane, self._step)
+            if plane not in self._anchors[number]
+        ]
+        return len(followed), len({self._regions[number] for number in followed})
 
     def visit(self, plane: int) -> dict[int, Answer]:
         """Answer a plane for every object of the pass that exists there."""
@@ -137,6 +165,16 @@ class Follower:
         for number, answer in answers.items():
             self._guide.note(number, answer)
         return answers
+
+    def _new_banks(self) -> dict[int, MemoryBank]:
+        return {
+            number: MemoryBank(
+                self._span,
+                {plane: anchor.memory for plane, anchor in anchors.items()},
+                self._step,
+            )
+            for number, anchors in self._anchors.items()
+        }
 
     def _follow(self, plane: int, region: Region, group: Sequence[int]) -> Mapping[int, Answer]:
         """Find the objects of one region on one plane."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,15 +78,19 @@ class Answer:
         """Return the mask in its bounding box; None if it is empty."""
         return tight_window(self.logits > 0, (self.region.row, self.region.column))
 
-    def packed(self) -> PackedAnswer:
-        """Return what is needed to draw it again, in few bytes."""
+    def cropped(self) -> Answer:
+        """Return the part around all that is inside, which draws the same."""
         rows, columns = _extent(self.logits > 0)
         logits = self.logits[rows, columns]
-        inside = logits > 0
         row, column = self.region.row + rows.start, self.region.column + columns.start
-        region = Region(row, column, *logits.shape)
-        values = logits[inside].clip(_SMALLEST, _LARGEST).astype(np.float16)
-        return PackedAnswer(region, np.packbits(inside), values, self.score, self.object_logit)
+        return replace(self, region=Region(row, column, *logits.shape), logits=logits)
+
+    def packed(self) -> PackedAnswer:
+        """Return what is needed to draw it again, in few bytes."""
+        part = self.cropped()
+        inside = part.logits > 0
+        values = part.logits[inside].clip(_SMALLEST, _LARGEST).astype(np.float16)
+        return PackedAnswer(part.region, np.packbits(inside), values, self.score, self.object_logit)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,6 +67,19 @@ class Watch:
             self._areas[number] = area
         return found
 
+    def state(self) -> dict[str, Any]:
+        """Return all that it will look at again; ``restore`` takes it back."""
+        return {
+            "areas": dict(self._areas),
+            "absent": dict(self._absent),
+            "collapses": self._collapses.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where another watch was."""
+        self._areas, self._absent = dict(state["areas"]), dict(state["absent"])
+        self._collapses.restore(state["collapses"])
+
     def _is_lost(self, number: int, *, present: bool) -> bool:
         self._absent[number] = 0 if present else self._absent.get(number, 0) + 1
         return self._absent[number] >= self._limits.lost_after
@@ -81,6 +94,19 @@ class _Collapses:
         self._first_seen: dict[int, int] = {}
         self._alike: dict[tuple[int, int], int] = {}
         self._twins: set[tuple[int, int]] = set()
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "visit": self._visit,
+            "first_seen": dict(self._first_seen),
+            "alike": dict(self._alike),
+            "twins": sorted(self._twins),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._visit = state["visit"]
+        self._first_seen, self._alike = dict(state["first_seen"]), dict(state["alike"])
+        self._twins = set(state["twins"])
 
     def note(self, windows: Mapping[int, Window | None], scores: Mapping[int, float]) -> set[int]:
         """Return the lesser of every two objects that have become one by this plane."""

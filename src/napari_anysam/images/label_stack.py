@@ -1,0 +1,307 @@
+"""A label stack that grows plane by plane: readable at any moment, whole at the end.
+
+Planes gather in a folder ``NAME.unfinished`` beside the target, as OME-Zarr labels that any reader
+opens. At the end they take the target's place in one step; until then the old file stays. Whatever
+ends the work before that, even a kill, leaves the planes that were finished and lets a later run go
+on behind them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from napari_anysam.errors import LabelFileError
+from napari_anysam.images.label_encoding import write_tiff
+from napari_anysam.images.label_files import check_output
+from napari_anysam.images.safe_writing import (
+    disk_errors,
+    replace_file,
+    replace_folder,
+    swap_folders,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from os import PathLike
+    from pathlib import Path
+
+    from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["LabelStack", "check_unfinished", "open_label_stack", "unfinished_folder"]
+
+Shape = tuple[int, ...]
+
+_SLAB_BYTES = 2**26
+_TYPES = {"t": "time"}
+
+
+def unfinished_folder(path: str | PathLike[str]) -> Path:
+    """Return the folder in which the planes of a target gather."""
+    target = check_output(path, 3)
+    return target.with_name(f"{target.name}.unfinished")
+
+
+def check_unfinished(path: str | PathLike[str]) -> None:
+    """Raise LabelFileError, before any work is done, if an unfinished stack is in the way."""
+    folder = unfinished_folder(path)
+    if folder.exists():
+        raise _unfinished(folder)
+
+
+def _unfinished(folder: Path) -> LabelFileError:
+    return LabelFileError(
+        f"{folder} holds the planes of a run that has not come to its end; go on with --resume, or "
+        "begin anew with --restart."
+    )
+
+
+@contextmanager
+def open_label_stack(
+    path: str | PathLike[str],
+    shape: Shape,
+    dtype: DTypeLike = np.uint16,
+    axis: int = 0,
+    *,
+    before: Literal["refuse", "resume", "restart"] = "refuse",
+    axes: str = "zyx",
+    scale: Sequence[float] | None = None,
+) -> Iterator[LabelStack]:
+    """Write a label stack plane by plane; planes that are never written stay 0.
+
+    Parameters
+    ----------
+    path : path
+        Target .tif, .tiff, .btf or .zarr.
+    shape : tuple of three int
+        Shape of the whole stack, in the order of the image's axes.
+    dtype : dtype
+        Unsigned integers that hold every object id.
+    axis : int
+        Axis along which the planes come, from 0 on.
+    before : {"refuse", "resume", "restart"}
+        What to do about an unfinished stack of this name: leave it alone, go on with it, or delete
+        it.
+    axes : str
+        Name of every axis, of "t", "z", "y" and "x".
+    scale : sequence of float, optional
+        Size of a pixel along every axis.
+
+    Yields
+    ------
+    LabelStack
+        Its ``write`` may be called in any order and more than once for a plane.
+
+    Raises
+    ------
+    LabelFileError
+        If it cannot be written there, the disk is full, another process writes it, or an unfinished
+        one of another shape is there.
+
+    Notes
+    -----
+    The target appears when the block ends. If an exception ends it, the target stays as it was
+    and the finished planes stay in their folder; a note on the exception says so.
+    """
+    target = check_output(path, len(shape))
+    folder = unfinished_folder(target)
+    _enter(folder, target, before)
+    with _locked(folder, target):
+        if before == "restart":
+            _empty(folder)
+        try:
+            stack = LabelStack(target, folder, shape, dtype, axis, axes, scale)
+            yield stack
+            stack.finish()
+        except BaseException as error:
+            if _has_planes(folder):
+                error.add_note(
+                    f"The finished planes are kept in {folder / _LABELS}; --resume goes on behind "
+                    "them."
+                )
+            raise
+
+
+_LABELS, _DISCARDED, _LOCK = "labels.zarr", "discarded.zarr", "lock"
+
+
+class LabelStack:
+    """A label file that grows plane by plane; made by ``open_label_stack``.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it grows; what else lies there goes away when it is finished.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        folder: Path,
+        shape: Shape,
+        dtype: DTypeLike,
+        axis: int,
+        axes: str,
+        scale: Sequence[float] | None,
+    ) -> None:
+        self.folder = folder
+        self._target = target
+        self._labels = folder / _LABELS
+        self._axis = axis
+        if not self._labels.exists():
+            _empty(folder)  # what lies beside labels that are gone tells of work that is gone
+            replace_folder(
+                self._labels, lambda new: _make(new, target, shape, dtype, axis, axes, scale)
+            )
+        self._array = _opened(self._labels, shape, dtype)
+
+    def write(self, index: int, labels: NDArray[Any]) -> None:
+        """Write a plane of the stack, or replace the one that was written before.
+
+        Parameters
+        ----------
+        index : int
+            Along the stack's axis.
+        labels : integer array
+            The plane, in the shape of the two other axes.
+        """
+        with disk_errors(self._target):
+            self._array[self._key(index)] = labels
+
+    def missing(self, ids: Iterable[int]) -> set[int]:
+        """Return those ids that occur nowhere; planes are read until all have been met."""
+        left = set(ids)
+        for index in range(self._array.shape[self._axis]):
+            if not left:
+                break
+            left.difference_update(np.unique(self._array[self._key(index)]).tolist())
+        return left
+
+    def finish(self) -> None:
+        """Put what was written in the target's place."""
+        if self._target.suffix.lower() == ".zarr":
+            with disk_errors(self._target):
+                swap_folders(self._labels, self._target)
+            return
+        array, pages = self._array, self._pages()
+        replace_file(self._target, lambda path: write_tiff(path, pages, array.shape, array.dtype))
+        _discard(self._labels)
+
+    def _key(self, index: int) -> tuple[int | slice, ...]:
+        key: list[int | slice] = [slice(None)] * self._array.ndim
+        key[self._axis] = index
+        return tuple(key)
+
+    def _pages(self) -> Iterator[NDArray[Any]]:
+        """Read along the first axis; across the chunks, many pages at a time."""
+        page_bytes = self._array.nbytes // self._array.shape[0]
+        slab = 1 if self._axis == 0 else max(1, _SLAB_BYTES // page_bytes)
+        for start in range(0, self._array.shape[0], slab):
+            yield from self._array[start : start + slab]
+
+
+def _enter(folder: Path, target: Path, before: str) -> None:
+    """Make the folder; refuse one that somebody may still want."""
+    with disk_errors(target):
+        if before != "refuse":
+            folder.mkdir(exist_ok=True)
+            return
+        try:
+            folder.mkdir()
+        except FileExistsError as error:
+            raise _unfinished(folder) from error
+
+
+@contextmanager
+def _locked(folder: Path, target: Path) -> Iterator[None]:
+    """Keep other processes away, and no folder without planes; a killed one's lock is free."""
+    lock = FileLock(folder / _LOCK)
+    with disk_errors(target):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise LabelFileError(
+                f"Another process is writing {target}; wait for it, or choose another name."
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        if not _has_planes(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_planes(folder: Path) -> bool:
+    """Tell whether a plane was ever written: then its chunk is a file."""
+    level = folder / _LABELS / "0" / "c"
+    return any(path.is_file() for path in level.rglob("*"))
+
+
+def _empty(folder: Path) -> None:
+    _discard(folder / _LABELS)
+    for path in folder.iterdir():
+        if path.name != _LOCK:
+            path.unlink()
+
+
+def _discard(labels: Path) -> None:
+    """Delete labels; after a kill they are there as a whole, or not at all."""
+    old = labels.with_name(_DISCARDED)
+    shutil.rmtree(old, ignore_errors=True)
+    if labels.exists():
+        labels.rename(old)
+        shutil.rmtree(old)
+
+
+def _make(
+    path: Path,
+    target: Path,
+    shape: Shape,
+    dtype: DTypeLike,
+    axis: int,
+    axes: str,
+    scale: Sequence[float] | None,
+) -> None:
+    """Make OME-Zarr labels (version 0.5) of one level, whose chunks are planes."""
+    import zarr
+
+    with disk_errors(target):
+        group = zarr.create_group(path, zarr_format=3)
+        group.create_array(
+            "0",
+            shape=shape,
+            chunks=tuple(1 if place == axis else size for place, size in enumerate(shape)),
+            dtype=np.dtype(dtype),
+            dimension_names=[*axes],
+            # A plane without an object is finished too.
+            config={"write_empty_chunks": True},
+        )
+        sizes = [float(size) for size in scale or (1.0,) * len(shape)]
+        transform = {"type": "scale", "scale": sizes}
+        multiscale = {
+            "name": target.stem,
+            "axes": [{"name": name, "type": _TYPES.get(name, "space")} for name in axes],
+            "datasets": [{"path": "0", "coordinateTransformations": [transform]}],
+        }
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale], "image-label": {}}
+
+
+def _opened(path: Path, shape: Shape, dtype: DTypeLike) -> Any:
+    import zarr
+
+    try:
+        array = zarr.open_array(path / "0", mode="r+", config={"write_empty_chunks": True})
+    except (OSError, ValueError, KeyError) as error:
+        raise LabelFileError(
+            f"{path} cannot be gone on with ({error}); begin anew with --restart."
+        ) from error
+    if tuple(array.shape) != tuple(shape) or array.dtype != np.dtype(dtype):
+        raise LabelFileError(
+            f"{path} holds {array.dtype} labels of shape {array.shape}, not {np.dtype(dtype)} of "
+            f"{tuple(shape)}; begin anew with --restart."
+        )
+    return array

@@ -1,0 +1,288 @@
+"""What a run will take, in time, memory and room on disk, before it begins.
+
+The model is simple, and errs to the high side: a plane costs one encode for each region and one
+following for each object, both as they were measured on this computer. As long as nothing was
+followed with a network, following one object counts as one encode, as it about is with SAM 2.1 tiny
+(303 of 146 GMAC for its memory attention at 1024 pixels, 31 of 24 at 512).
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from napari_anysam.segmentation.regions import prompt_extent
+from napari_anysam.segmentation.tracking_regions import following_region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from napari_anysam.models.measurements import Measurement
+    from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.regions import Region
+    from napari_anysam.segmentation.tracking_plan import Plan
+
+__all__ = ["RunEstimate", "RunSize", "estimate_run", "free_room", "size_of_run"]
+
+MEMORY_BYTES = 700_000
+"""What a network with an input of 1024 pixels keeps of one object on one plane: 64 x 64 x 64
+numbers of the memory and 256 x 256 logits, in two bytes each; less in proportion to the input."""
+
+RECENT = 6
+"""Planes besides the prompted ones that are kept of an object."""
+
+PROCESS_BYTES = 600_000_000
+"""What Python, torch and the readers of images take themselves."""
+
+HELD_BYTES = 2**27 + 2**28
+"""Planes held as they were read, and embeddings for a second pass, at most."""
+
+COMPRESSED = 0.05
+"""Part of their bytes that labels take on disk, at most as a rule."""
+
+LONG_SECONDS = 3600.0
+"""A run of more than this is worth a proposal."""
+
+SMALLER_INPUT = 512
+"""Models with a larger input have a smaller neighbour that follows well."""
+
+SPARE = 0.9
+"""Part of what is free that a run may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSize:
+    """How much is to be done.
+
+    Parameters
+    ----------
+    planes : int
+        Planes with an answer.
+    plane_pixels : int
+        Pixels of one.
+    objects : int
+    anchors : int
+        Prompted planes, summed over objects.
+    encodes : int
+        Regions of planes to encode, at most.
+    visits : int
+        Objects on planes to follow, in all passes; prompted planes are none.
+    waiting_bytes : int
+        Answers that wait for the second pass, as large as the object is where it was prompted.
+    """
+
+    planes: int
+    plane_pixels: int
+    objects: int
+    anchors: int
+    encodes: int
+    visits: int
+    waiting_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunEstimate:
+    """What a run will take, and what there is.
+
+    Parameters
+    ----------
+    seconds : float or None
+        None where this computer has not encoded anything with this network.
+    memory_bytes : int
+        Most memory of the process, the network included.
+    disk_bytes : int
+        Labels and state, while the run grows them.
+    free_memory_bytes, free_disk_bytes : int
+    guessed : bool
+        Whether nothing was followed here with this network, so that the time is rough.
+    proposals : tuple of str
+        What would help, each a sentence; empty where the run fits and ends within an hour.
+    """
+
+    seconds: float | None
+    memory_bytes: int
+    disk_bytes: int
+    free_memory_bytes: int
+    free_disk_bytes: int
+    guessed: bool
+    proposals: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether memory and disk are enough."""
+        return (
+            self.memory_bytes <= SPARE * self.free_memory_bytes
+            and self.disk_bytes <= SPARE * self.free_disk_bytes
+        )
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What to tell a person, line by line."""
+        time = "unknown: nothing was encoded with this model on this computer yet"
+        if self.seconds is not None:
+            time = f"about {_duration(self.seconds)}"
+            if self.guessed:
+                time += " (rough: nothing was followed with this model on this computer yet)"
+        return (
+            f"time: {time}",
+            f"memory: up to {_size(self.memory_bytes)}; {_size(self.free_memory_bytes)} free",
+            f"disk: about {_size(self.disk_bytes)}; {_size(self.free_disk_bytes)} free",
+            *(f"proposal: {proposal}" for proposal in self.proposals),
+        )
+
+
+def size_of_run(plan: Plan, plane_shape: tuple[int, int], image_size: int, region: str) -> RunSize:
+    """Count what a plan has to do.
+
+    Parameters
+    ----------
+    plan : Plan
+    plane_shape : (H, W)
+    image_size : int
+        Side of the network's square input.
+    region : {"auto", "plane"}
+        With "auto" every object whose extent the prompts do not tell counts as one region.
+    """
+    visits = encodes = 0
+    waiting = 0.0
+    areas = {number: _area(prompts, plane_shape) for number, prompts in plan.anchors.items()}
+    regions = _regions(plan, plane_shape, image_size, region)
+    anchors = sum(len(planes) for planes in plan.anchors.values())
+    answered: set[int] = set()
+    for step in plan.steps:
+        for plane in plan.planes(step):
+            active = plan.active(plane, step)
+            followed = [number for number in active if plane not in plan.anchors[number]]
+            answered.add(plane)
+            visits += len(followed)
+            encodes += len({regions[number] for number in followed})
+            if plan.returns(plane, step):
+                waiting += sum(areas[number] for number in active)
+    return RunSize(
+        planes=len(answered),
+        plane_pixels=plane_shape[0] * plane_shape[1],
+        objects=len(plan.anchors),
+        anchors=anchors,
+        encodes=encodes + anchors,
+        visits=visits,
+        waiting_bytes=int(2 * waiting),
+    )
+
+
+def estimate_run(
+    size: RunSize,
+    measurement: Measurement | None,
+    *,
+    image_size: int,
+    label_bytes: int,
+    free_memory_bytes: int,
+    free_disk_bytes: int,
+) -> RunEstimate:
+    """Estimate a run.
+
+    Parameters
+    ----------
+    size : RunSize
+    measurement : Measurement or None
+        What the network costs on this computer.
+    image_size : int
+        Side of the network's square input.
+    label_bytes : int
+        Bytes of a label's pixel.
+    free_memory_bytes, free_disk_bytes : int
+        See ``free_room``.
+    """
+    seconds, guessed = None, False
+    if measurement is not None:
+        encode, follow = measurement.encode_seconds, measurement.track_seconds
+        guessed = follow is None
+        seconds = size.encodes * encode + size.visits * (encode if follow is None else follow)
+    one_memory = MEMORY_BYTES * (image_size / 1024) ** 2
+    memories = (size.objects * RECENT + 2 * size.anchors) * one_memory
+    # Labels and highest logits; masks of all objects; float logits of one object at a time.
+    drawing = size.plane_pixels * (8 + size.objects + 8)
+    network = 0 if measurement is None else measurement.memory_bytes
+    memory = int(PROCESS_BYTES + HELD_BYTES + network + memories + drawing + size.waiting_bytes)
+    labels = int(size.planes * size.plane_pixels * label_bytes * COMPRESSED)
+    estimate = RunEstimate(
+        seconds=seconds,
+        memory_bytes=memory,
+        disk_bytes=labels + int(memories) + size.waiting_bytes,
+        free_memory_bytes=free_memory_bytes,
+        free_disk_bytes=free_disk_bytes,
+        guessed=guessed,
+        proposals=(),
+    )
+    return replace(estimate, proposals=tuple(_proposals(estimate, size, image_size)))
+
+
+def free_room(folder: Path) -> tuple[int, int]:
+    """Return free bytes of the machine's memory, and of the disk that holds a folder."""
+    import psutil
+
+    return int(psutil.virtual_memory().available), shutil.disk_usage(folder).free
+
+
+def _area(prompts: Mapping[int, Prompt], plane_shape: tuple[int, int]) -> float:
+    """Return the pixels of an object's box; of a clicked one, a sixteenth of its plane."""
+    areas = []
+    for prompt in prompts.values():
+        y0, x0, y1, x1 = prompt_extent(prompt)
+        told = prompt.box is not None or prompt.mask is not None or prompt.lasso is not None
+        areas.append((y1 - y0) * (x1 - x0) if told else plane_shape[0] * plane_shape[1] / 16)
+    return max(areas)
+
+
+def _regions(
+    plan: Plan, plane_shape: tuple[int, int], image_size: int, region: str
+) -> dict[int, Region | int]:
+    """Return what objects that are encoded together have in common."""
+    if region == "plane":
+        return dict.fromkeys(plan.anchors, 0)
+    found: dict[int, Region | int] = {}
+    used: list[Region] = []
+    for number, prompts in plan.anchors.items():
+        prompt = prompts[min(prompts)]
+        if prompt.box is None and prompt.mask is None and prompt.lasso is None:
+            found[number] = number
+            continue
+        own = following_region(prompt_extent(prompt), plane_shape, image_size, used)
+        used.append(own)
+        found[number] = own
+    return found
+
+
+def _proposals(estimate: RunEstimate, size: RunSize, image_size: int) -> Iterator[str]:
+    """Say what would help, the most helpful first."""
+    slow = (estimate.seconds or 0.0) > LONG_SECONDS
+    crowded = estimate.memory_bytes > SPARE * estimate.free_memory_bytes
+    full = estimate.disk_bytes > SPARE * estimate.free_disk_bytes
+    if slow or crowded:
+        if image_size > SMALLER_INPUT:
+            yield (
+                f"take a smaller model: medsam2 with an input of {SMALLER_INPUT} pixels, or "
+                "anysam-nano with 256."
+            )
+        yield "answer a part of the planes (--start, --stop)."
+    if slow and size.encodes >= 2 * size.planes * max(1, size.objects // 2):
+        yield "let all objects share one encode of the plane (--region plane)."
+    if crowded:
+        if size.objects > 1:
+            yield "follow fewer objects at once, in runs of their own."
+        yield "take a smaller level of the pyramid (--level), or a region cut out of the image."
+    if full:
+        yield "write to another disk, or make room on this one."
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _size(nbytes: int) -> str:
+    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:.0f} MB"

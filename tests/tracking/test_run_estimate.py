@@ -1,0 +1,153 @@
+"""What a run will take is told before it begins, from what was measured here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from comparison import AS_IT_IS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_anysam import Prompt
+from napari_anysam.images.planes import Planes
+from napari_anysam.models.measurements import Measurement, Measurements, default_measurements
+from napari_anysam.networks.measuring import MEASURED_ENCODES
+from napari_anysam.segmentation.run_estimate import estimate_run, size_of_run
+from napari_anysam.segmentation.tracking import Tracker
+from napari_anysam.segmentation.tracking_plan import make_plan
+
+SHAPE = (2048, 2048)
+MEASURED = Measurement(
+    "sam2.1-tiny", "cpu", "fp32", 2.0, 10**9, threads=2, date="2026", track_seconds=3.0
+)
+
+
+def boxes(*places, plane=0):
+    return [
+        Prompt(number, plane, box=(row, column, row + 40, column + 40))
+        for number, (row, column) in enumerate(places, start=1)
+    ]
+
+
+def size_for(prompts, count=100, region="auto", **options):
+    return size_of_run(make_plan(prompts, SHAPE, count, **options), SHAPE, 256, region)
+
+
+def estimate_for(size, measurement=MEASURED, image_size=1024, memory=10**12, disk=10**12):
+    return estimate_run(
+        size,
+        measurement,
+        image_size=image_size,
+        label_bytes=2,
+        free_memory_bytes=memory,
+        free_disk_bytes=disk,
+    )
+
+
+def test_objects_in_one_region_share_an_encode():
+    # 99 planes to follow, and two anchors.
+    assert size_for(boxes((100, 100), (104, 108))).encodes == 99 + 2
+    assert size_for(boxes((100, 100), (1800, 1800))).encodes == 2 * 99 + 2
+    assert size_for(boxes((100, 100), (1800, 1800)), region="plane").encodes == 99 + 2
+
+
+def test_a_click_does_not_tell_how_large_its_region_is():
+    clicks = [Prompt(number, 0, points=[(100, 100)]) for number in (1, 2, 3)]
+    assert size_for(clicks).encodes == 300  # 297 and three anchors
+
+
+def test_only_what_is_between_anchors_waits():
+    assert size_for(boxes((5, 5), plane=50)).waiting_bytes == 0
+    both = [Prompt(1, plane, box=(0, 0, 40, 40)) for plane in (10, 90)]
+    # The forward pass goes on from the first anchor; the backward one wins beyond the middle.
+    assert size_for(both).waiting_bytes == 2 * 40 * 40 * 39
+    assert size_for(both, direction="forward").waiting_bytes == 0
+
+
+def test_time_is_what_was_measured():
+    estimate = estimate_for(size_for(boxes((100, 100), (1800, 1800)), count=10))
+    assert estimate.seconds == 20 * 2.0 + 18 * 3.0
+    assert estimate.lines[0] == "time: about 2 min"
+    assert estimate.fits
+    assert not estimate.proposals
+
+
+def test_what_was_not_measured_is_not_claimed():
+    size = size_for(boxes((100, 100)), count=10)
+    assert "unknown" in estimate_for(size, None).lines[0]
+    rough = estimate_for(size, replace(MEASURED, track_seconds=None))
+    assert rough.seconds == 10 * 2.0 + 9 * 2.0
+    assert "rough" in rough.lines[0]
+
+
+def test_a_run_of_hours_is_worth_a_proposal():
+    size = size_for(boxes((100, 100), (1800, 1800)), count=2000)
+    proposals = estimate_for(size).proposals
+    assert any("medsam2" in one for one in proposals)
+    assert any("--start" in one for one in proposals)
+    assert any("--region plane" in one for one in proposals)
+    assert not any("medsam2" in one for one in estimate_for(size, image_size=256).proposals)
+
+
+def test_what_does_not_fit_is_told():
+    size = size_for(boxes((100, 100), (1800, 1800)))
+    crowded = estimate_for(size, memory=10**9)
+    assert not crowded.fits
+    assert any("fewer objects" in one for one in crowded.proposals)
+    full = estimate_for(size, disk=10**6)
+    assert not full.fits
+    assert full.proposals == ("write to another disk, or make room on this one.",)
+
+
+@given(st.integers(1, 5), st.integers(1, 60), st.integers(0, 59), st.data())
+def test_more_planes_and_objects_never_cost_less(objects, count, plane, data):
+    plane = min(plane, count - 1)
+    prompts = boxes(*((40 * one, 40 * one) for one in range(objects)), plane=plane)
+    direction = data.draw(st.sampled_from(["both", "forward", "backward"]))
+    size = size_for(prompts, count, direction=direction)
+    longer = size_for(prompts, count + 1, direction=direction)
+    more = size_for([*prompts, Prompt(9, plane, points=[(9, 9)])], count, direction=direction)
+    assert size.visits == (size.planes - 1) * objects
+    assert size.encodes <= size.visits + size.anchors
+    for larger in (longer, more):
+        ours, theirs = estimate_for(size), estimate_for(larger)
+        assert ours.seconds <= theirs.seconds
+        assert ours.memory_bytes <= theirs.memory_bytes
+        assert ours.disk_bytes <= theirs.disk_bytes
+
+
+@pytest.fixture
+def measurements(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANYSAM_CACHE", str(tmp_path))
+    return default_measurements()
+
+
+def test_a_run_measures_what_following_costs(nano, moving_discs, measurements):
+    tracker = Tracker(nano, Planes(moving_discs[0]), AS_IT_IS)
+    known = Measurement(nano.name, "cpu", "fp32", 1e-6, 10**8, threads=1, date="2026", encodes=3)
+    measurements.record(known)
+    prompt = Prompt(1, 0, mask=moving_discs[1][0] == 1)
+    assert len(list(tracker.run([prompt]))) == len(moving_discs[0])
+    measured = measurements.find(nano.name)
+    assert 1e-4 < measured.track_seconds < 60
+    assert measured.encodes == MEASURED_ENCODES
+    assert measured.encode_seconds == known.encode_seconds
+
+
+def test_a_short_run_measures_nothing(nano, moving_discs, measurements):
+    known = Measurement(nano.name, "cpu", "fp32", 1e-6, 10**8, threads=1, date="2026", encodes=3)
+    measurements.record(known)
+    tracker = Tracker(nano, Planes(moving_discs[0][:5]), AS_IT_IS)
+    assert list(tracker.run([Prompt(1, 0, mask=moving_discs[1][0] == 1)]))
+    assert measurements.find(nano.name).track_seconds is None
+
+
+def test_what_was_written_before_following_was_measured_is_read(tmp_path):
+    path = tmp_path / "measurements.json"
+    Measurements(path).record(replace(MEASURED, track_seconds=None))
+    path.write_text(path.read_text().replace(',\n    "track_seconds": null', ""))
+    assert "track_seconds" not in path.read_text()
+    assert Measurements(path).find("sam2.1-tiny").encode_seconds == 2.0
+    assert np.isclose(Measurements(path).all()[0].memory_bytes, 1e9)
