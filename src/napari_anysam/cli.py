@@ -157,6 +157,12 @@ def _add_propagate(commands: Any) -> None:
         action="store_true",
         help="let the contrast follow series that bleach, smoothly; instead of --contrast",
     )
+    parser.add_argument(
+        "--memory",
+        choices=("full", "fast"),
+        default="full",
+        help="fast reads fewer memories of each object: quicker with large models (default: full)",
+    )
     parser.set_defaults(run=_propagate, usage_error=parser.error)
 
 
@@ -304,6 +310,7 @@ def _propagate(options: argparse.Namespace) -> None:
         region=options.region,
         contrast="follow" if options.follow_brightness else options.contrast or "auto",
         channel_axis=channel_axis,
+        memory=options.memory,
     )
     found = _write_results(_progress(results, total, options), planes, plane_axis, dtype, options)
     _warn_of_missing(prompts, found)

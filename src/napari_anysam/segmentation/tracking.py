@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from napari_anysam.errors import Cancelled, CapabilityError
 from napari_anysam.networks.tracking_protocol import TrackingModel
 from napari_anysam.segmentation.embeddings import EmbeddingCache
+from napari_anysam.segmentation.tracking_memories import span_used
 from napari_anysam.segmentation.tracking_pass import Follower
 from napari_anysam.segmentation.tracking_plan import make_plan
 from napari_anysam.segmentation.tracking_results import PropagationResult, compose
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.tracking_memories import MemoryUse
     from napari_anysam.segmentation.tracking_plan import Plan
     from napari_anysam.segmentation.tracking_results import Answer, PackedAnswer
 
@@ -60,6 +62,9 @@ class Tracker:
     cache : EmbeddingCache, optional
         Takes every embedding of a run, so that corrections need not encode again. Without it only
         planes that the same run comes back to are kept, up to 256 MiB.
+    memory : {"full", "fast"}
+        How many memories are read on each plane: as many as the network was trained with, or the
+        last two and the nearest prompted planes. "fast" saves time with large networks.
     store : EmbeddingStore, optional
         Embeddings on disk; planes and regions that are there are not encoded again, unless the
         model computes in fp32, whose embeddings are rounded there.
@@ -70,7 +75,7 @@ class Tracker:
     Raises
     ------
     CapabilityError
-        If the model cannot track.
+        If the model cannot track, or ``region`` or ``memory`` is none of the above.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class Tracker:
         cache: EmbeddingCache | None = None,
         store: EmbeddingStore | None = None,
         plane_key: Callable[[int], Hashable] | None = None,
+        memory: MemoryUse = "full",
     ) -> None:
         if not isinstance(model, TrackingModel) or not model.capabilities.tracking:
             raise CapabilityError(
@@ -91,6 +97,8 @@ class Tracker:
             )
         if region not in ("auto", "plane"):
             raise CapabilityError(f"region is {region!r}; use 'auto' or 'plane' to propagate.")
+        span_used(model, memory)
+        self._memory = memory
         self._model = model
         self._planes = planes
         self._conditioning = conditioning
@@ -146,7 +154,7 @@ class Tracker:
             cancelled,
         )
         source.held = HELD_FOR_REGIONS if zoom else 1
-        follower = Follower(self._model, source, plan, zoom=zoom)
+        follower = Follower(self._model, source, plan, zoom=zoom, memory=self._memory)
         kept: dict[int, dict[int, PackedAnswer]] = {}
         try:
             follower.anchor(lambda plane: self._keeps_all or plan.looks_again(plane))
@@ -177,6 +185,8 @@ def propagate(
     region: Literal["auto", "plane"] = "auto",
     contrast: Contrast = "auto",
     channel_axis: int | None = None,
+    *,
+    memory: MemoryUse = "full",
 ) -> Iterator[PropagationResult]:
     """Follow objects through a stack or a time series.
 
@@ -209,6 +219,10 @@ def propagate(
         them follow the brightness along the axis smoothly, for series that bleach.
     channel_axis : int, optional
         Axis of the channels; an RGB stack needs it too.
+    memory : {"full", "fast"}
+        How many memories are read on each plane: as many as the network was trained with, or the
+        last two and the nearest prompted planes. "fast" saves time with large networks; what it
+        does to masks is in ``docs/benchmarks.md``.
 
     Returns
     -------
@@ -225,7 +239,7 @@ def propagate(
     ImageError
         If the stack is empty or its layout is not known.
     CapabilityError
-        If the model segments single images only.
+        If the model segments single images only, or ``region`` or ``memory`` is unknown.
     """
     from napari_anysam.images.conditioning import resolve_conditioning
     from napari_anysam.images.planes import Planes
@@ -237,7 +251,8 @@ def propagate(
         from napari_anysam.networks.load import load_model
 
         model = load_model("anysam-nano")
-    tracker = Tracker(model, planes, resolve_conditioning(planes, contrast), region=region)
+    conditioning = resolve_conditioning(planes, contrast)
+    tracker = Tracker(model, planes, conditioning, region=region, memory=memory)
     return tracker.run(prompts, direction=direction, start=start, stop=stop)
 
 

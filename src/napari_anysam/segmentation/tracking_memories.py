@@ -1,13 +1,14 @@
-"""From a network's answers to memories and plane pixels; memories seen from another region."""
+"""From a network's answers to memories and plane pixels; how much is remembered; other regions."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 
+from napari_anysam.errors import CapabilityError
 from napari_anysam.networks import out_of_memory
 from napari_anysam.networks.tracking_protocol import Tracked
 from napari_anysam.segmentation.memory import Memory
@@ -20,15 +21,49 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_anysam.networks.protocol import Embedding
-    from napari_anysam.networks.tracking_protocol import TrackingModel
+    from napari_anysam.networks.tracking_protocol import MemorySpan, TrackingModel
     from napari_anysam.segmentation.regions import Region
     from napari_anysam.segmentation.tracking_source import PlaneSource
 
-__all__ = ["answers_of", "memories_of", "reframed"]
+__all__ = ["MemoryUse", "answers_of", "memories_of", "reframed", "span_used"]
+
+MemoryUse = Literal["full", "fast"]
+"""How much of its memory a network reads: all, or the nearest planes."""
+
+_FAST_RECENT = 2
+_FAST_ANCHORS = 2
 
 _UPSCALED_BYTES = 2**26
 _VISIBLE_PART = 0.5
 _OUTSIDE = -10.0
+
+
+def span_used(model: TrackingModel, memory: MemoryUse) -> MemorySpan:
+    """Return how much of a network's memory is kept and read.
+
+    Reading memories costs in proportion to their number, and for large networks most of the time.
+    Object pointers are as many either way: they cost nearly nothing.
+
+    Parameters
+    ----------
+    model : TrackingModel
+        The network.
+    memory : {"full", "fast"}
+        "full" is what it was trained with; "fast" the last two planes, and of the prompted ones
+        the nearest on each side. Its effect is measured in ``docs/benchmarks.md``.
+
+    Raises
+    ------
+    CapabilityError
+        If ``memory`` is neither.
+    """
+    span = model.memory_span
+    if memory == "full":
+        return span
+    if memory != "fast":
+        raise CapabilityError(f"memory is {memory!r}; use 'full' or 'fast' to propagate.")
+    recent, anchors = min(span.recent, _FAST_RECENT), min(span.anchors, _FAST_ANCHORS)
+    return replace(span, recent=recent, anchors=anchors)
 
 
 def memories_of(

@@ -12,7 +12,12 @@ from napari_anysam.segmentation.tracking_anchors import (
     anchors_in_regions,
 )
 from napari_anysam.segmentation.tracking_guidance import Guide
-from napari_anysam.segmentation.tracking_memories import answers_of, memories_of, reframed
+from napari_anysam.segmentation.tracking_memories import (
+    answers_of,
+    memories_of,
+    reframed,
+    span_used,
+)
 from napari_anysam.segmentation.tracking_regions import mask_extent, moved_region
 
 if TYPE_CHECKING:
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
     from napari_anysam.networks.tracking_protocol import TrackingModel
     from napari_anysam.segmentation.regions import Region
+    from napari_anysam.segmentation.tracking_memories import MemoryUse
     from napari_anysam.segmentation.tracking_plan import Plan
     from napari_anysam.segmentation.tracking_results import Answer
     from napari_anysam.segmentation.tracking_source import PlaneSource
@@ -40,15 +46,24 @@ class Follower:
         What was asked for.
     zoom : bool
         Whether small objects get regions of their own.
+    memory : {"full", "fast"}
+        See ``tracking_memories.span_used``.
     """
 
     def __init__(
-        self, model: TrackingModel, source: PlaneSource, plan: Plan, *, zoom: bool
+        self,
+        model: TrackingModel,
+        source: PlaneSource,
+        plan: Plan,
+        *,
+        zoom: bool,
+        memory: MemoryUse = "full",
     ) -> None:
         self._model = model
         self._source = source
         self._plan = plan
         self._zoom = zoom
+        self._span = span_used(model, memory)
         self._step = plan.steps[0]
         self._anchors: dict[int, dict[int, Anchor]] = {number: {} for number in plan.anchors}
         self._banks: dict[int, MemoryBank] = {}
@@ -86,7 +101,7 @@ class Follower:
         self._step = step
         self._banks = {
             number: MemoryBank(
-                self._model.memory_span,
+                self._span,
                 {plane: anchor.memory for plane, anchor in anchors.items()},
                 step,
             )
