@@ -15,7 +15,7 @@ from napari_anysam.segmentation.memory import Memory
 from napari_anysam.segmentation.tracking_results import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -71,7 +71,7 @@ def memories_of(
     plane: int,
     embedding: Embedding,
     tracked: Tracked,
-    region: Region,
+    regions: Sequence[Region],
     *,
     anchored: bool,
 ) -> list[Memory]:
@@ -84,11 +84,11 @@ def memories_of(
     plane : int
         Index along the stack's axis.
     embedding : Embedding
-        Of ``region``.
+        Of the one region of all; or one row per object.
     tracked : Tracked
         The answers.
-    region : Region
-        The window of the plane.
+    regions : sequence of Region
+        The window of the plane for each object.
     anchored : bool
         Whether they came from prompts.
     """
@@ -96,16 +96,17 @@ def memories_of(
     answers = [_alone(tracked, place) for place in range(len(features))]
     return [
         Memory(plane, one, answer.pointers[0], region, answer, region, anchored)
-        for one, answer in zip(features, answers, strict=True)
+        for one, answer, region in zip(features, answers, regions, strict=True)
     ]
 
 
-def answers_of(model: TrackingModel, tracked: Tracked, region: Region) -> list[Answer]:
-    """Bring the answers of a batch of objects to plane pixels."""
+def answers_of(model: TrackingModel, tracked: Tracked, regions: Sequence[Region]) -> list[Answer]:
+    """Bring the answers of a batch of objects, in regions of one shape, to plane pixels."""
     return [
         Answer(region, one, score, object_logit)
-        for one, score, object_logit in zip(
-            _upscaled(model, tracked.gated, region),
+        for region, one, score, object_logit in zip(
+            regions,
+            _upscaled(model, tracked.gated, regions[0]),
             tracked.scores.tolist(),
             tracked.object_logits.tolist(),
             strict=True,

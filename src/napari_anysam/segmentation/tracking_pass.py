@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from napari_anysam.networks import out_of_memory
+from napari_anysam.networks.batches import join_embeddings
 from napari_anysam.segmentation.memory import MemoryBank
 from napari_anysam.segmentation.tracking_anchors import (
     Anchor,
     anchors_in_planes,
     anchors_in_regions,
 )
+from napari_anysam.segmentation.tracking_batches import batches_of, most_together
 from napari_anysam.segmentation.tracking_guidance import Guide
 from napari_anysam.segmentation.tracking_memories import (
     answers_of,
@@ -23,6 +26,7 @@ from napari_anysam.segmentation.tracking_regions import mask_extent, moved_regio
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from napari_anysam.networks.protocol import Embedding
     from napari_anysam.networks.tracking_protocol import TrackingModel
     from napari_anysam.segmentation.regions import Region
     from napari_anysam.segmentation.tracking_memories import MemoryUse
@@ -123,29 +127,37 @@ class Follower:
                 continue
             answers[number] = anchor.answer
             self._enter(number, anchor.memory.region)
-        for region, group in by_region.items():
-            answers |= self._follow(plane, region, group)
+        most = most_together(self._model.image_size)
+        for batch in batches_of(by_region, most):
+            answers |= self._follow(plane, batch)
+        if self._zoom:
+            for number in chain.from_iterable(by_region.values()):
+                self._move(number, answers[number])
         for number, answer in answers.items():
             self._guide.note(number, answer)
         return answers
 
-    def _follow(self, plane: int, region: Region, group: Sequence[int]) -> Mapping[int, Answer]:
-        """Find the objects of one region on one plane."""
-        embedding = self._source.embedding(plane, region)
+    def _follow(self, plane: int, batch: Sequence[tuple[Region, int]]) -> Mapping[int, Answer]:
+        """Find a batch of objects on one plane, each in its region."""
+        regions, group = zip(*batch, strict=True)
+        embedding = self._embedding(plane, regions)
         recalls = [self._banks[number].recall(plane, self._source.count) for number in group]
         tracked = out_of_memory.follow(
             self._model, embedding, recalls, plane_count=self._source.count
         )
         if self._zoom:
-            tracked = self._guide.mix(embedding, region, group, tracked)
-        memories = memories_of(self._model, plane, embedding, tracked, region, anchored=False)
+            tracked = self._guide.mix(embedding, regions, group, tracked)
+        memories = memories_of(self._model, plane, embedding, tracked, regions, anchored=False)
         for number, memory in zip(group, memories, strict=True):
             self._banks[number].add(memory)
-        answers = dict(zip(group, answers_of(self._model, tracked, region), strict=True))
-        if self._zoom:
-            for number, answer in answers.items():
-                self._move(number, answer)
-        return answers
+        return dict(zip(group, answers_of(self._model, tracked, regions), strict=True))
+
+    def _embedding(self, plane: int, regions: Sequence[Region]) -> Embedding:
+        """Encode each region once; return one embedding for all objects, or a row for each."""
+        encoded = {
+            region: self._source.embedding(plane, region) for region in dict.fromkeys(regions)
+        }
+        return join_embeddings([encoded[region] for region in regions])
 
     def _move(self, number: int, answer: Answer) -> None:
         """Let an object's region follow it to the next plane."""
