@@ -159,10 +159,13 @@ class Tracker:
         try:
             follower.anchor(lambda plane: self._keeps_all or plan.looks_again(plane))
             for step in plan.steps:
+                source.coming = None
                 follower.turn(step)
-                for plane in plan.planes(step):
+                planes = plan.planes(step)
+                for plane in planes:
                     if cancelled():
                         return
+                    source.coming = plane + step if plane + step in planes else None
                     source.keep = self._keeps_all or plan.looks_again(plane, step)
                     answers = follower.visit(plane)
                     grown = _grown(plan, plane, step, answers, kept.pop(plane, {}))
@@ -172,6 +175,8 @@ class Tracker:
                         yield compose(plane, grown.items(), self._planes.plane_shape)
         except Cancelled:
             return
+        finally:
+            source.close()
 
 
 def propagate(
