@@ -74,6 +74,12 @@ def add_propagate(commands: Any) -> None:
         action="store_true",
         help="let the contrast follow series that bleach, smoothly; instead of --contrast",
     )
+    parser.add_argument(
+        "--memory",
+        choices=("full", "fast"),
+        default="full",
+        help="fast reads fewer memories of each object: quicker with large models (default: full)",
+    )
     before = parser.add_mutually_exclusive_group()
     before.add_argument(
         "--resume",
@@ -150,7 +156,7 @@ def _propagate(options: argparse.Namespace) -> None:
 
     contrast: Any = "follow" if options.follow_brightness else options.contrast or "auto"
     conditioning = resolve_conditioning(job.planes, contrast)
-    tracker = Tracker(model, job.planes, conditioning, region=options.region)
+    tracker = Tracker(model, job.planes, conditioning, region=options.region, memory=options.memory)
     with open_label_stack(
         options.output,
         _label_shape(job),
@@ -257,6 +263,7 @@ def _request(
         start=job.plan.start,
         stop=job.plan.stop,
         region=options.region,
+        memory=options.memory,
         conditioning=conditioning,
         model=record_of(model),
     )

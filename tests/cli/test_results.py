@@ -16,6 +16,7 @@ import zarr
 from cli_helpers import MODEL, discs, iou
 
 from napari_anysam.images.files import read_image
+from napari_anysam.networks.sam2 import Sam2Model
 
 
 def contents(path):
@@ -159,6 +160,22 @@ def test_propagate_takes_a_range_and_a_direction(anysam, tmp_path, stack, prompt
         True,
         False,
     ]
+
+
+def test_propagate_reads_fewer_memories_when_asked(anysam, tmp_path, stack, prompts, monkeypatch):
+    read = []
+    follow = Sam2Model.follow
+
+    def noting(model, embedding, recalls, *, plane_count):
+        read.extend(len(recall.features) for recall in recalls)
+        return follow(model, embedding, recalls, plane_count=plane_count)
+
+    monkeypatch.setattr(Sam2Model, "follow", noting)
+    given = ("--prompts", prompts({"plane": 0, "points": [[44, 50]]}), "--model", MODEL)
+    code, _, _ = anysam("propagate", stack[0], *given, "-o", tmp_path / "o.tif", "--memory", "fast")
+    assert code == 0
+    assert read == [1, 2, 3, 3]
+    assert iou(contents(tmp_path / "o.tif")[4] == 1, stack[1][4]) > 0.8
 
 
 def test_propagate_follows_the_brightness_of_a_series_that_bleaches(anysam, tmp_path, prompts):

@@ -49,7 +49,7 @@ def test_logits_are_mixed_with_those_of_the_last_mask(model, embedding):
     # Rows 30 to 50 and columns 38 to 64 of the plane, seen before through another region.
     guide.note(7, answer_of(slice(30, 50), slice(38, 64), Region(5, 30, 64, 64)))
     tracked = tracked_of(2)
-    mixed = guide.mix(embedding, REGION, [3, 7], tracked)
+    mixed = guide.mix(embedding, [REGION, REGION], [3, 7], tracked)
     mask = np.zeros(REGION.shape, bool)
     mask[20:40, 18:44] = True
     prompt = Prompt(7, mask=mask, box=(19.0, 16.7, 41.0, 45.3))
@@ -65,17 +65,17 @@ def test_logits_are_mixed_with_those_of_the_last_mask(model, embedding):
 def test_what_was_not_found_does_not_count(model, embedding):
     guide, tracked = Guide(model), tracked_of(1)
     guide.note(1, Answer(REGION, np.full(REGION.shape, -1024, np.float32), 0.1, -3.0))
-    assert guide.mix(embedding, REGION, [1], tracked) is tracked
+    assert guide.mix(embedding, [REGION], [1], tracked) is tracked
     guide.note(1, answer_of(slice(30, 50), slice(38, 64), REGION))
     guide.forget()
-    assert guide.mix(embedding, REGION, [1], tracked) is tracked
+    assert guide.mix(embedding, [REGION], [1], tracked) is tracked
 
 
 def test_networks_that_were_not_trained_for_it_are_left_alone(model, embedding, monkeypatch):
     monkeypatch.setattr(model, "guidance", 0.0)
     guide, tracked = Guide(model), tracked_of(1)
     guide.note(1, answer_of(slice(30, 50), slice(38, 64), REGION))
-    assert guide.mix(embedding, REGION, [1], tracked) is tracked
+    assert guide.mix(embedding, [REGION], [1], tracked) is tracked
 
 
 def faint_ball_among_others(seed, planes=16, size=96):

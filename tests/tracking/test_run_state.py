@@ -59,6 +59,7 @@ def request_of(model, scene, region="auto"):
         start=0,
         stop=COUNT,
         region=region,
+        memory="full",
         conditioning=AS_IT_IS,
         model=record_of(model),
     )

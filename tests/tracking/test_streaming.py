@@ -17,6 +17,7 @@ from napari_anysam import Prompt, load_model, propagate
 from napari_anysam.errors import CapabilityError, ImageError, PromptError
 from napari_anysam.images.planes import Planes
 from napari_anysam.networks.sam import SamModel
+from napari_anysam.segmentation import reading_ahead
 from napari_anysam.segmentation.embedding_store import EmbeddingStore
 from napari_anysam.segmentation.embeddings import EmbeddingCache
 from napari_anysam.segmentation.precompute import precompute
@@ -104,7 +105,8 @@ def test_each_plane_is_read_at_most_once_per_pass(nano, moving_discs):
     assert Counter(counting.reads) == Counter(range(10))
 
 
-def test_planes_are_read_as_results_are_asked_for(nano, moving_discs):
+def test_planes_are_read_as_results_are_asked_for(nano, moving_discs, monkeypatch):
+    monkeypatch.setattr(reading_ahead, "SLOW", 1.0)  # a busy computer may stop us for a while
     stack, labels = moving_discs
     counting = CountingStack(stack)
     results = Tracker(nano, Planes(counting), AS_IT_IS).run([box_of(labels, 1, 0)])

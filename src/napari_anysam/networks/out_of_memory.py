@@ -60,11 +60,16 @@ def decode(
     multimask: bool | None = None,
 ) -> Masks:
     """Decode prompts; see ``PromptableModel.decode``, and the module for the errors."""
-    from napari_anysam.networks.batches import join_masks
+    from napari_anysam.networks.batches import embedding_rows, join_masks
 
     def some(part: slice) -> Masks:
         previous = None if previous_logits is None else previous_logits[part]
-        return model.decode(embedding, prompts[part], previous_logits=previous, multimask=multimask)
+        return model.decode(
+            embedding_rows(embedding, part),
+            prompts[part],
+            previous_logits=previous,
+            multimask=multimask,
+        )
 
     return join_masks(_in_parts(model, len(prompts), some))
 
@@ -97,10 +102,11 @@ def follow(
     model: TrackingModel, embedding: Embedding, recalls: Sequence[Recall], *, plane_count: int
 ) -> Tracked:
     """Find objects again; see ``TrackingModel.follow``, and the module for the errors."""
-    from napari_anysam.networks.batches import join_tracked
+    from napari_anysam.networks.batches import embedding_rows, join_tracked
 
     def some(part: slice) -> Tracked:
-        return model.follow(embedding, recalls[part], plane_count=plane_count)
+        rows = embedding_rows(embedding, part)
+        return model.follow(rows, recalls[part], plane_count=plane_count)
 
     return join_tracked(_in_parts(model, len(recalls), some))
 
@@ -109,10 +115,12 @@ def remember(
     model: TrackingModel, embedding: Embedding, tracked: Tracked, *, anchored: bool
 ) -> tuple[torch.Tensor, ...]:
     """Encode memories; see ``TrackingModel.remember``, and the module for the errors."""
+    from napari_anysam.networks.batches import embedding_rows
 
     def some(part: slice) -> tuple[torch.Tensor, ...]:
         answers = (getattr(tracked, field.name)[part] for field in fields(tracked))
-        return model.remember(embedding, type(tracked)(*answers), anchored=anchored)
+        rows = embedding_rows(embedding, part)
+        return model.remember(rows, type(tracked)(*answers), anchored=anchored)
 
     parts = _in_parts(model, len(tracked.scores), some)
     return tuple(memory for part in parts for memory in part)

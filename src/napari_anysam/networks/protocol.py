@@ -116,7 +116,8 @@ class Embedding:
     Parameters
     ----------
     tensors : mapping of str to tensor
-        The network's own features, batch 1, in its compute precision.
+        The network's own features, batch 1, in its compute precision. Networks that can follow
+        objects also take one row per object, of images of one shape (``batches.join_embeddings``).
     image_shape : (H, W)
         Pixels of the image that was encoded; prompts and upscaled logits are in this frame.
     model_key : str

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from omegaconf import DictConfig
 
 from napari_anysam.errors import Cancelled
-from napari_anysam.networks.batches import join_masks
+from napari_anysam.networks.batches import embedding_rows, join_masks
 from napari_anysam.networks.device import autocast, compute_type
 from napari_anysam.networks.protocol import Capabilities, Embedding, Masks
 from napari_anysam.networks.sam2_build import (
@@ -199,7 +199,8 @@ class Sam2Model:
             previous = None if previous_logits is None else previous_logits[numbers]
             group = [prompts[number] for number in numbers]
             with self._step():
-                masks = self._decode_group(embedding, group, previous, multimask)
+                part = embedding_rows(embedding, numbers)
+                masks = self._decode_group(part, group, previous, multimask)
             for place, number in enumerate(numbers):
                 answers[number] = _one(masks, place)
         return join_masks([answer for answer in answers if answer is not None])
@@ -261,8 +262,8 @@ class Sam2Model:
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=multimask,
-            repeat_image=True,
-            high_res_features=self._memory.fine_maps(embedding, 1),
+            repeat_image=len(image) == 1,
+            high_res_features=self._memory.fine_maps(embedding, len(image)),
         )
         return Masks(logits.float(), scores.float(), object_logits.float()[:, 0])
 

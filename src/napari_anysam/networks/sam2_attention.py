@@ -44,8 +44,8 @@ class PlaneTokens:
 
     Parameters
     ----------
-    tokens : tensor (1, h * w, C)
-        After the first layer's self-attention.
+    tokens : tensor (1, h * w, C) or (B, h * w, C)
+        After the first layer's self-attention; one for all objects, or one per object.
     positions : tensor (1, h * w, C)
         Where they are.
     size : (h, w)
@@ -55,6 +55,12 @@ class PlaneTokens:
     tokens: torch.Tensor
     positions: torch.Tensor
     size: tuple[int, int]
+
+    def rows(self, places: Sequence[int]) -> PlaneTokens:
+        """Return those of some objects; one for all stays as it is."""
+        if len(self.tokens) == 1:
+            return self
+        return PlaneTokens(self.tokens[list(places)], self.positions, self.size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,8 +100,8 @@ class MemoryReader:
         return max(1, limit // max(1, layout[0] * self.tokens_each))
 
     def start(self, image: torch.Tensor) -> PlaneTokens:
-        """Return what all objects on a plane share; ``image`` is (1, C, h, w)."""
-        encoded = self._network.image_encoder.neck.position_encoding(image)
+        """Return a plane's tokens; ``image`` is (1, C, h, w), or (B, C, h, w) for B objects."""
+        encoded = self._network.image_encoder.neck.position_encoding(image[:1])
         positions = encoded.flatten(2).transpose(1, 2).to(image.dtype)
         tokens = image.flatten(2).transpose(1, 2)
         if self._attention.pos_enc_at_input:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from napari_anysam.networks.batches import join_tracked
+from napari_anysam.networks.batches import embedding_rows, join_tracked
 from napari_anysam.networks.sam2_attention import MemoryReader
 from napari_anysam.networks.sam2_prompts import layout_of, mask_tensor, point_tensors
 from napari_anysam.networks.tracking_protocol import MemorySpan, Recall, Tracked
@@ -97,7 +97,10 @@ class Sam2Memory:
         )
 
     def fine_maps(self, embedding: Embedding, count: int) -> list[torch.Tensor] | None:
-        """Return the high-resolution feature maps for so many objects, without copying them."""
+        """Return the high-resolution feature maps for so many objects, without copying them.
+
+        An embedding with a row per object has as many already.
+        """
         names = [name for name in ("fine0", "fine1") if name in embedding.tensors]
         return [embedding.tensors[name].expand(count, -1, -1, -1) for name in names] or None
 
@@ -118,14 +121,15 @@ class Sam2Memory:
         for number, recall in enumerate(recalls):
             groups.setdefault(recall.layout, []).append(number)
         start = self._reader.start(embedding.tensors["image"])
-        answers = {}
+        answers: dict[tuple[int, ...], Tracked] = {}
         for numbers in groups.values():
             size = self._reader.batch_size(recalls[numbers[0]].layout)
             for first in range(0, len(numbers), size):
                 batch = tuple(numbers[first : first + size])
-                image = self._reader.read(start, [recalls[number] for number in batch], plane_count)
-                multimask = self._multimask(0)
-                answers[batch] = self._heads(embedding, image, None, None, multimask)
+                some = [recalls[number] for number in batch]
+                image = self._reader.read(start.rows(batch), some, plane_count)
+                part = embedding_rows(embedding, batch)
+                answers[batch] = self._heads(part, image, None, None, self._multimask(0))
         return _in_order(answers)
 
     def remember(

@@ -138,7 +138,7 @@ class TrackingModel(PromptableModel, Protocol):
         Parameters
         ----------
         embedding : Embedding
-            The next plane, from this network's ``encode``.
+            The next plane, from this network's ``encode``; or one row per object.
         recalls : sequence of Recall
             One per object; layouts may differ.
         plane_count : int
@@ -153,7 +153,7 @@ class TrackingModel(PromptableModel, Protocol):
         Parameters
         ----------
         embedding : Embedding
-            The plane that was answered.
+            The plane that was answered; or one row per object.
         tracked : Tracked
             The answers.
         anchored : bool

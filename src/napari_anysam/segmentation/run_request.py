@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.tracking_memories import MemoryUse
 
 __all__ = ["RunRequest", "StackReference"]
 
@@ -97,6 +98,7 @@ class RunRequest:
     start, stop : int
         Half-open range of planes to answer.
     region : {"auto", "plane"}
+    memory : {"full", "fast"}
     conditioning : Conditioning
         Resolved: the contrast as it was measured, not how to measure it.
     model : ModelRecord
@@ -110,6 +112,7 @@ class RunRequest:
     start: int
     stop: int
     region: Literal["auto", "plane"]
+    memory: MemoryUse
     conditioning: Conditioning
     model: ModelRecord
 
@@ -150,6 +153,7 @@ class RunRequest:
                 start=file.start,
                 stop=file.stop,
                 region=file.region,
+                memory=file.memory,
                 conditioning=Conditioning.from_dict(file.conditioning),
                 model=ModelRecord(**ModelFile.model_validate(file.model).model_dump()),
             )
@@ -203,5 +207,6 @@ class _RequestFile(_Record):
     start: int
     stop: int
     region: Literal["auto", "plane"]
+    memory: Literal["full", "fast"]
     conditioning: dict[str, Any]
     model: dict[str, Any]

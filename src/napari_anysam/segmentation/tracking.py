@@ -19,6 +19,7 @@ from napari_anysam.segmentation.embeddings import EmbeddingCache
 from napari_anysam.segmentation.repair import repaired
 from napari_anysam.segmentation.repair_plan import EARLY_STOP, REPAIR_ANCHORS, make_repair
 from napari_anysam.segmentation.run_measuring import TrackingMeter
+from napari_anysam.segmentation.tracking_memories import span_used
 from napari_anysam.segmentation.tracking_merge import Assessed, grown
 from napari_anysam.segmentation.tracking_pass import Follower
 from napari_anysam.segmentation.tracking_plan import make_plan
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.repair_plan import Before, EarlyStop, Repair
+    from napari_anysam.segmentation.tracking_memories import MemoryUse
     from napari_anysam.segmentation.tracking_merge import Kept
     from napari_anysam.segmentation.tracking_plan import Plan
     from napari_anysam.segmentation.tracking_state import RunKeeper
@@ -70,6 +72,9 @@ class Tracker:
     cache : EmbeddingCache, optional
         Takes every embedding of a run, so that corrections need not encode again. Without it only
         planes that the same run comes back to are kept, up to 256 MiB.
+    memory : {"full", "fast"}
+        How many memories are read on each plane: as many as the network was trained with, or the
+        last two and the nearest prompted planes. "fast" saves time with large networks.
     store : EmbeddingStore, optional
         Embeddings on disk; planes and regions that are there are not encoded again, unless the
         model computes in fp32, whose embeddings are rounded there.
@@ -90,7 +95,7 @@ class Tracker:
     Raises
     ------
     CapabilityError
-        If the model cannot track.
+        If the model cannot track, or ``region`` or ``memory`` is none of the above.
     OptionsError
         If ``memory_threshold`` is not between 0 and 1, or ``anchor_limit`` is below 2.
     """
@@ -108,6 +113,7 @@ class Tracker:
         limits: DoubtLimits | None = None,
         memory_threshold: float | None = None,
         anchor_limit: int | None = None,
+        memory: MemoryUse = "full",
     ) -> None:
         if not isinstance(model, TrackingModel) or not model.capabilities.tracking:
             raise CapabilityError(
@@ -122,6 +128,8 @@ class Tracker:
             )
         if anchor_limit is not None and anchor_limit < 2:
             raise OptionsError(f"anchor_limit is {anchor_limit!r}; use a number from 2 up.")
+        span_used(model, memory)
+        self._memory = memory
         self._model = model
         self._planes = planes
         self._conditioning = conditioning
@@ -261,6 +269,8 @@ class Tracker:
                     return
         except Cancelled:
             return
+        finally:
+            source.close()
 
     def _run(
         self,
@@ -282,12 +292,14 @@ class Tracker:
                 watch.restore(state.watch)
                 kept.update(state.kept)
             for step, planes in _remaining(plan, state):
+                source.coming = None
                 if state is None or step != state.step:
                     follower.turn(step)
                     watch = Watch(self._limits)
                 for plane in planes:
                     if cancelled():
                         return
+                    source.coming = plane + step if plane + step in planes else None
                     source.keep = self._keeps_all or plan.looks_again(plane, step)
                     with meter.visit(*follower.load(plane)):
                         answers = follower.visit(plane)
@@ -304,6 +316,8 @@ class Tracker:
                         )
         except Cancelled:
             return
+        finally:
+            source.close()
 
     def _source(self, cancelled: Callable[[], bool]) -> PlaneSource:
         source = PlaneSource(
@@ -324,6 +338,7 @@ class Tracker:
             source,
             plan,
             zoom=self._region == "auto",
+            memory=self._memory,
             memory_threshold=self._memory_threshold,
             anchor_limit=self._anchor_limit,
         )
@@ -340,6 +355,8 @@ def propagate(
     region: Literal["auto", "plane"] = "auto",
     contrast: Contrast = "auto",
     channel_axis: int | None = None,
+    *,
+    memory: MemoryUse = "full",
 ) -> Iterator[PropagationResult]:
     """Follow objects through a stack or a time series.
 
@@ -372,6 +389,10 @@ def propagate(
         them follow the brightness along the axis smoothly, for series that bleach.
     channel_axis : int, optional
         Axis of the channels; an RGB stack needs it too.
+    memory : {"full", "fast"}
+        How many memories are read on each plane: as many as the network was trained with, or the
+        last two and the nearest prompted planes. "fast" saves time with large networks; what it
+        does to masks is in ``docs/benchmarks.md``.
 
     Returns
     -------
@@ -388,7 +409,7 @@ def propagate(
     ImageError
         If the stack is empty or its layout is not known.
     CapabilityError
-        If the model segments single images only.
+        If the model segments single images only, or ``region`` or ``memory`` is unknown.
     """
     from napari_anysam.images.conditioning import resolve_conditioning
     from napari_anysam.images.planes import Planes
@@ -400,7 +421,8 @@ def propagate(
         from napari_anysam.networks.load import load_model
 
         model = load_model("anysam-nano")
-    tracker = Tracker(model, planes, resolve_conditioning(planes, contrast), region=region)
+    conditioning = resolve_conditioning(planes, contrast)
+    tracker = Tracker(model, planes, conditioning, region=region, memory=memory)
     return tracker.run(prompts, direction=direction, start=start, stop=stop)
 
 

@@ -55,10 +55,11 @@ def anchors_in_planes(
     embedding = source.embedding(plane, whole)
     told = [_told(model, prompt, whole) for prompt in prompts]
     tracked = out_of_memory.anchor(model, embedding, told)
-    memories = memories_of(model, plane, embedding, tracked, whole, anchored=True)
+    regions = [whole] * len(told)
+    memories = memories_of(model, plane, embedding, tracked, regions, anchored=True)
     drawn = [
         _drawn(prompt, answer)
-        for prompt, answer in zip(prompts, answers_of(model, tracked, whole), strict=True)
+        for prompt, answer in zip(prompts, answers_of(model, tracked, regions), strict=True)
     ]
     return [Anchor(*pair) for pair in zip(memories, drawn, strict=True)]
 
@@ -92,7 +93,7 @@ def anchors_in_regions(
         embedding = source.embedding(plane, region)
         seen = _seen(model, answer, prompt, region, source.shape)
         tracked = out_of_memory.anchor(model, embedding, [seen])
-        memory = memories_of(model, plane, embedding, tracked, region, anchored=True)[0]
+        memory = memories_of(model, plane, embedding, tracked, [region], anchored=True)[0]
         anchors.append(Anchor(memory, answer))
     return anchors
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_anysam.networks import out_of_memory
+from napari_anysam.networks.batches import embedding_rows
 from napari_anysam.segmentation.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -66,16 +67,20 @@ class Guide:
         self._last = {number: packed.unpacked() for number, packed in state.items()}
 
     def mix(
-        self, embedding: Embedding, region: Region, group: Sequence[int], tracked: Tracked
+        self,
+        embedding: Embedding,
+        regions: Sequence[Region],
+        group: Sequence[int],
+        tracked: Tracked,
     ) -> Tracked:
         """Mix the answers to the last masks into those of the memory.
 
         Parameters
         ----------
         embedding : Embedding
-            The plane that is being answered.
-        region : Region
-            The window of the plane that was encoded.
+            The plane that is being answered; or one row per object.
+        regions : sequence of Region
+            The window of the plane that was encoded for each object, all of one shape.
         group : sequence of int
             The objects, in the order of ``tracked``.
         tracked : Tracked
@@ -84,13 +89,15 @@ class Guide:
         weight = self._model.guidance
         if not weight:
             return tracked
-        prompts = {place: self._prompt(number, region) for place, number in enumerate(group)}
+        placed = enumerate(zip(group, regions, strict=True))
+        prompts = {place: self._prompt(number, region) for place, (number, region) in placed}
         known = {place: prompt for place, prompt in prompts.items() if prompt is not None}
         if not known:
             return tracked
-        masks = out_of_memory.decode(self._model, embedding, list(known.values()), multimask=False)
-        logits = tracked.logits.clone()
         rows = list(known)
+        part = embedding_rows(embedding, rows)
+        masks = out_of_memory.decode(self._model, part, list(known.values()), multimask=False)
+        logits = tracked.logits.clone()
         logits[rows] = (1 - weight) * logits[rows] + weight * masks.logits[:, :1].to(logits)
         return replace(tracked, logits=logits)
 

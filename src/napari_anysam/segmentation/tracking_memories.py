@@ -1,34 +1,69 @@
-"""From a network's answers to memories and plane pixels; memories seen from another region."""
+"""From a network's answers to memories and plane pixels; how much is remembered; other regions."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 
+from napari_anysam.errors import CapabilityError
 from napari_anysam.networks import out_of_memory
 from napari_anysam.networks.tracking_protocol import Tracked
 from napari_anysam.segmentation.memory import Memory
 from napari_anysam.segmentation.tracking_results import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_anysam.networks.protocol import Embedding
-    from napari_anysam.networks.tracking_protocol import TrackingModel
+    from napari_anysam.networks.tracking_protocol import MemorySpan, TrackingModel
     from napari_anysam.segmentation.regions import Region
     from napari_anysam.segmentation.tracking_source import PlaneSource
 
-__all__ = ["answers_of", "memories_of", "reframed"]
+__all__ = ["MemoryUse", "answers_of", "memories_of", "reframed", "span_used"]
+
+MemoryUse = Literal["full", "fast"]
+"""How much of its memory a network reads: all, or the nearest planes."""
+
+_FAST_RECENT = 2
+_FAST_ANCHORS = 2
 
 _UPSCALED_BYTES = 2**26
 _VISIBLE_PART = 0.5
 _OUTSIDE = -10.0
+
+
+def span_used(model: TrackingModel, memory: MemoryUse) -> MemorySpan:
+    """Return how much of a network's memory is kept and read.
+
+    Reading memories costs in proportion to their number, and for large networks most of the time.
+    Object pointers are as many either way: they cost nearly nothing.
+
+    Parameters
+    ----------
+    model : TrackingModel
+        The network.
+    memory : {"full", "fast"}
+        "full" is what it was trained with; "fast" the last two planes, and of the prompted ones
+        the nearest on each side. Its effect is measured in ``docs/benchmarks.md``.
+
+    Raises
+    ------
+    CapabilityError
+        If ``memory`` is neither.
+    """
+    span = model.memory_span
+    if memory == "full":
+        return span
+    if memory != "fast":
+        raise CapabilityError(f"memory is {memory!r}; use 'full' or 'fast' to propagate.")
+    recent, anchors = min(span.recent, _FAST_RECENT), min(span.anchors, _FAST_ANCHORS)
+    return replace(span, recent=recent, anchors=anchors)
 
 
 def memories_of(
@@ -36,7 +71,7 @@ def memories_of(
     plane: int,
     embedding: Embedding,
     tracked: Tracked,
-    region: Region,
+    regions: Sequence[Region],
     *,
     anchored: bool,
 ) -> list[Memory]:
@@ -49,11 +84,11 @@ def memories_of(
     plane : int
         Index along the stack's axis.
     embedding : Embedding
-        Of ``region``.
+        Of the one region of all; or one row per object.
     tracked : Tracked
         The answers.
-    region : Region
-        The window of the plane.
+    regions : sequence of Region
+        The window of the plane for each object.
     anchored : bool
         Whether they came from prompts.
     """
@@ -61,16 +96,17 @@ def memories_of(
     answers = [_alone(tracked, place) for place in range(len(features))]
     return [
         Memory(plane, one, answer.pointers[0], region, answer, region, anchored)
-        for one, answer in zip(features, answers, strict=True)
+        for one, answer, region in zip(features, answers, regions, strict=True)
     ]
 
 
-def answers_of(model: TrackingModel, tracked: Tracked, region: Region) -> list[Answer]:
-    """Bring the answers of a batch of objects to plane pixels."""
+def answers_of(model: TrackingModel, tracked: Tracked, regions: Sequence[Region]) -> list[Answer]:
+    """Bring the answers of a batch of objects, in regions of one shape, to plane pixels."""
     return [
         Answer(region, one, score, object_logit)
-        for one, score, object_logit in zip(
-            _upscaled(model, tracked.gated, region),
+        for region, one, score, object_logit in zip(
+            regions,
+            _upscaled(model, tracked.gated, regions[0]),
             tracked.scores.tolist(),
             tracked.object_logits.tolist(),
             strict=True,

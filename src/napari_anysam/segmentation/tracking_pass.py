@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.networks import out_of_memory
+from napari_anysam.networks.batches import join_embeddings
 from napari_anysam.segmentation.memory import MemoryBank
 from napari_anysam.segmentation.tracking_anchors import (
     Anchor,
     anchors_in_planes,
     anchors_in_regions,
 )
+from napari_anysam.segmentation.tracking_batches import batches_of, most_together
 from napari_anysam.segmentation.tracking_guidance import Guide
-from napari_anysam.segmentation.tracking_memories import answers_of, memories_of, reframed
+from napari_anysam.segmentation.tracking_memories import (
+    answers_of,
+    memories_of,
+    reframed,
+    span_used,
+)
 from napari_anysam.segmentation.tracking_regions import mask_extent, moved_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from napari_anysam.networks.protocol import Embedding
     from napari_anysam.networks.tracking_protocol import Tracked, TrackingModel
     from napari_anysam.segmentation.regions import Region
+    from napari_anysam.segmentation.tracking_memories import MemoryUse
     from napari_anysam.segmentation.tracking_plan import Plan
     from napari_anysam.segmentation.tracking_results import Answer
     from napari_anysam.segmentation.tracking_source import PlaneSource
@@ -41,6 +51,8 @@ class Follower:
         What was asked for.
     zoom : bool
         Whether small objects get regions of their own.
+    memory : {"full", "fast"}
+        See ``tracking_memories.span_used``.
     memory_threshold, anchor_limit
         See ``tracking.Tracker``.
     """
@@ -52,6 +64,7 @@ class Follower:
         plan: Plan,
         *,
         zoom: bool,
+        memory: MemoryUse = "full",
         memory_threshold: float | None = None,
         anchor_limit: int | None = None,
     ) -> None:
@@ -65,7 +78,7 @@ class Follower:
         self._regions: dict[int, Region] = {}
         self._guide = Guide(model)
         self._memory_threshold = memory_threshold
-        span = model.memory_span
+        span = span_used(model, memory)
         limit = span.anchors if anchor_limit is None else anchor_limit
         self._span = replace(span, anchors=min(span.anchors, limit))
 
@@ -160,8 +173,12 @@ class Follower:
                 continue
             answers[number] = anchor.answer
             self._enter(number, anchor.memory.region)
-        for region, group in by_region.items():
-            answers |= self._follow(plane, region, group)
+        most = most_together(self._model.image_size)
+        for batch in batches_of(by_region, most):
+            answers |= self._follow(plane, batch)
+        if self._zoom:
+            for number in chain.from_iterable(by_region.values()):
+                self._move(number, answers[number])
         for number, answer in answers.items():
             self._guide.note(number, answer)
         return answers
@@ -176,25 +193,29 @@ class Follower:
             for number, anchors in self._anchors.items()
         }
 
-    def _follow(self, plane: int, region: Region, group: Sequence[int]) -> Mapping[int, Answer]:
-        """Find the objects of one region on one plane."""
-        embedding = self._source.embedding(plane, region)
+    def _follow(self, plane: int, batch: Sequence[tuple[Region, int]]) -> Mapping[int, Answer]:
+        """Find a batch of objects on one plane, each in its region."""
+        regions, group = zip(*batch, strict=True)
+        embedding = self._embedding(plane, regions)
         recalls = [self._banks[number].recall(plane, self._source.count) for number in group]
         tracked = out_of_memory.follow(
             self._model, embedding, recalls, plane_count=self._source.count
         )
         if self._zoom:
-            tracked = self._guide.mix(embedding, region, group, tracked)
-        memories = memories_of(self._model, plane, embedding, tracked, region, anchored=False)
+            tracked = self._guide.mix(embedding, regions, group, tracked)
+        memories = memories_of(self._model, plane, embedding, tracked, regions, anchored=False)
         worth = self._worth_keeping(tracked)
         for number, memory, keep in zip(group, memories, worth, strict=True):
             if keep:
                 self._banks[number].add(memory)
-        answers = dict(zip(group, answers_of(self._model, tracked, region), strict=True))
-        if self._zoom:
-            for number, answer in answers.items():
-                self._move(number, answer)
-        return answers
+        return dict(zip(group, answers_of(self._model, tracked, regions), strict=True))
+
+    def _embedding(self, plane: int, regions: Sequence[Region]) -> Embedding:
+        """Encode each region once; return one embedding for all objects, or a row for each."""
+        encoded = {
+            region: self._source.embedding(plane, region) for region in dict.fromkeys(regions)
+        }
+        return join_embeddings([encoded[region] for region in regions])
 
     def _worth_keeping(self, tracked: Tracked) -> list[bool]:
         """Tell of every object whether what was found shall be remembered."""

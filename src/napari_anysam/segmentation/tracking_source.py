@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anysam.networks import out_of_memory
 from napari_anysam.segmentation.embedding_store import content_name
+from napari_anysam.segmentation.reading_ahead import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["PlaneSource"]
 
 HELD_BYTES = 2**27
-"""Budget for planes held as they were read, but for the current one."""
+"""Budget for planes held as they were read, but for the current one and the one read ahead."""
 
 
 class PlaneSource:
@@ -45,6 +46,8 @@ class PlaneSource:
         Whether new embeddings go into the cache.
     held : int
         How many planes to hold as they were read.
+    coming : int or None
+        The plane that will be asked for after the current one; read ahead where that is worth it.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class PlaneSource:
     ) -> None:
         self.keep = False
         self.held = 1
+        self.coming: int | None = None
         self.shape = planes.plane_shape
         self.count = planes.count
         self.cache = cache
@@ -67,7 +71,7 @@ class PlaneSource:
         # What is stored of fp32 networks is rounded, and a run shall not depend on what was stored.
         self._store = None if model.precision == "fp32" else store
         self._model = model
-        self._planes = planes
+        self._reader = ReadAhead(planes.read)
         self._conditioning = conditioning
         self._held: OrderedDict[int, NDArray[Any]] = OrderedDict()
 
@@ -84,6 +88,10 @@ class PlaneSource:
                 self.cache.put(key, embedding)
         return embedding
 
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._reader.close()
+
     def _stored(self, pixels: NDArray[np.uint8]) -> Embedding | None:
         """Return what somebody encoded before; a run writes nothing there, as its regions move."""
         if self._store is None:
@@ -99,8 +107,10 @@ class PlaneSource:
         pixels = self._held.get(plane)
         if pixels is None:
             self._make_room()
-            pixels = self._planes.read(plane)
+            pixels = self._reader.get(plane)
             self._held[plane] = pixels
+            if self.coming is not None and self.coming not in self._held:
+                self._reader.prepare(self.coming)
         self._held.move_to_end(plane)
         return pixels
 
