@@ -94,7 +94,7 @@ class SegmentController:
             self._on_view,
         )
         self._runs = Runs(self._clicking, self._inference, self._tell)
-        self.objects = Objects(viewer, self._clicking)
+        self.objects = Objects(viewer, self._clicking, self._inference, self._tell)
         self.looks = ImageControl(viewer, self._inference, self._clicking, self._tell)
         self.precomputing = Precomputing(self._inference, self._tell)
         self._workspaces: dict[Any, Workspace] = {}
@@ -423,6 +423,7 @@ class SegmentController:
             connections.disconnect()
         self._tools.stop()
         self.looks.leave()
+        self.objects.stop()
         self._inference.stop(_PATIENCE_AT_CLOSE)
         self._clicking.running.drop()
         self._clicking.running.preview.remove()
@@ -464,6 +465,7 @@ class SegmentController:
         self._clicking.work = self._runs.last = None
 
     def _tell(self) -> None:
+        self.objects.follow()
         self.changed.emit()
 
     def _on_view(self, _event: Any = None) -> None:

@@ -65,6 +65,7 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setResizeContentsPrecision(0)  # of the rows that are shown, not of a thousand
         header.setSectionResizeMode(_CLASS, QHeaderView.ResizeMode.Stretch)
         line = self.table.verticalHeader().defaultSectionSize()
         self.table.setMinimumHeight((_ROWS_SHOWN + 1) * line)
@@ -245,6 +246,6 @@ def _cells(one: ObjectSummary) -> tuple[str, ...]:
 
 def _in_words(one: ObjectSummary) -> str:
     planes = f" on planes {one.planes[0]} to {one.planes[-1]}" if len(one.planes) > 1 else ""
-    made = f" by {one.model}" if one.model else ""
+    made = f" by {one.model}" if one.model else ", not made by a model here"
     state = f"{one.area} pixels{planes}{made}" if one.kept else f"marked{planes}, nothing kept yet"
     return f"Object {one.object_id}: {state}. Double-click its class to name it."

@@ -7,6 +7,7 @@ OME-Zarr label image (version 0.5), whose chunks exist once something was writte
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["LabelPyramid"]
+__all__ = ["LabelPyramid", "WrittenChunk"]
 
 CHUNK = 512
 """Rows and columns of a chunk."""
@@ -32,6 +33,28 @@ COARSEST = 1024
 _AXES = "tczyx"
 _TYPES = {"t": "time", "c": "channel"}
 _LARGEST_ID = "anysam_largest_id"
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenChunk:
+    """A chunk of a pyramid's first level that something was written into.
+
+    Parameters
+    ----------
+    index : tuple of int
+        Its plane along the leading axes.
+    rows, columns : slice
+        Half-open, inside the plane.
+    file : Path
+    stamp : tuple of int
+        When its file was written, in nanoseconds, and the file's bytes.
+    """
+
+    index: tuple[int, ...]
+    rows: slice
+    columns: slice
+    file: Path
+    stamp: tuple[int, int]
 
 
 class LabelPyramid:
@@ -126,6 +149,30 @@ class LabelPyramid:
     def largest_id(self) -> int:
         """The largest id that was ever written."""
         return self._largest_id
+
+    def written_chunks(self) -> Iterator[WrittenChunk]:
+        """Walk through the chunks of the first level that exist, in row-major order.
+
+        Raises
+        ------
+        LabelFileError
+            If the disk refuses.
+        """
+        root = self.path / "0" / "c"
+        with disk_errors(self.path):
+            files = root.glob("/".join("*" * self.ndim)) if root.is_dir() else ()
+            placed = [(tuple(map(int, file.relative_to(root).parts)), file) for file in files]
+            found = [(place, file, file.stat()) for place, file in sorted(placed)]
+        height, width = (int(size) for size in self.levels[0].chunks[-2:])
+        for (*index, row, column), file, status in found:
+            top, left = row * height, column * width
+            yield WrittenChunk(
+                tuple(index),
+                slice(top, min(top + height, self.shape[-2])),
+                slice(left, min(left + width, self.shape[-1])),
+                file,
+                (status.st_mtime_ns, status.st_size),
+            )
 
     def __getitem__(self, window: tuple[int | slice, ...]) -> NDArray[Any]:
         """Read a window of the first level."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.segmentation.journal import painting_of
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from napari_anysam.segmentation.journal import Entry, Recipe
+    from napari_anysam.segmentation.label_census import FoundObject
     from napari_anysam.segmentation.labels import LabelEdit
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.windows import Window
@@ -67,15 +69,15 @@ class ObjectSummary:
     object_id : int
     class_name : str
     planes : tuple of int
-        Planes with a kept mask or a prompt, ascending; empty in 2D.
+        Planes with a kept mask, a prompt or pixels in the labels, ascending; empty in 2D.
     score : float or None
         Lowest predicted IoU of its kept masks.
     area : int
-        Pixels of its kept masks.
+        Its pixels in the labels; those of its kept masks until they were counted.
     model : str
-        Names of the models that made them.
+        Names of the models that made them; empty for an object from a file or a brush.
     kept : bool
-        Whether any mask of it was kept.
+        Whether any mask of it was kept, or was in the labels before.
     """
 
     object_id: int
@@ -177,6 +179,7 @@ class Session:
     _done: list[Step] = field(default_factory=list)
     _undone: list[Step] = field(default_factory=list)
     _group: list[Step] | None = None
+    _touched: set[tuple[int, ...]] = field(default_factory=set)
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -203,8 +206,16 @@ class Session:
         """Return the prompts of one object, by plane in the order they were first given."""
         return tuple(prompt for key, prompt in self.prompts.items() if key[0] == object_id)
 
-    def summaries(self) -> tuple[ObjectSummary, ...]:
-        """Return all objects, by id."""
+    def summaries(
+        self, found: Mapping[int, FoundObject] = MappingProxyType({})
+    ) -> tuple[ObjectSummary, ...]:
+        """Return all objects, by id.
+
+        Parameters
+        ----------
+        found : mapping of int to FoundObject, optional
+            What the labels hold, made in this session or not.
+        """
         kept: dict[int, list[KeptMask]] = {}
         planes: dict[int, set[int]] = {}
         for (object_id, plane), mask in self.kept.items():
@@ -212,15 +223,23 @@ class Session:
             planes.setdefault(object_id, set()).update([] if plane is None else [plane])
         for object_id, plane in self.prompts:
             planes.setdefault(object_id, set()).update([] if plane is None else [plane])
+        for object_id, one in found.items():
+            planes.setdefault(object_id, set()).update(one.planes)
         return tuple(
             _summary(
                 object_id,
                 self.classes.get(object_id, ""),
                 tuple(sorted(planes.get(object_id, ()))),
                 kept.get(object_id, []),
+                found.get(object_id),
             )
-            for object_id in self.object_ids
+            for object_id in sorted({*self.object_ids, *found})
         )
+
+    def take_touched(self) -> set[tuple[int, ...]]:
+        """Return the planes whose labels were changed since the last time this was asked."""
+        touched, self._touched = self._touched, set()
+        return touched
 
     def set_prompt(self, key: PromptKey, prompt: Prompt | None) -> None:
         """Replace the prompt of one object on one plane; None removes it."""
@@ -260,6 +279,7 @@ class Session:
         self._set_kept(after)
         entry = painting_of(edits, after) if entry is None else entry
         self.journal.append(entry)
+        self._touched.update(edit.index for edit in edits)
         self._record(LabelStep(tuple(edits), description, entry, before, after))
 
     @contextmanager
@@ -309,9 +329,12 @@ class Session:
     ) -> None:
         if isinstance(step, PromptStep):
             _set(self.prompts, step.key, step.after if forward else step.before)
-        elif isinstance(step, ClassStep):
+            return
+        if isinstance(step, ClassStep):
             _set(self.classes, step.object_id, (step.after if forward else step.before) or None)
-        elif forward:
+            return
+        self._touched.update(edit.index for edit in step.edits)
+        if forward:
             for edit in step.edits:
                 edit.redo(labels)
             self.journal.append(step.entry)
@@ -344,7 +367,11 @@ def _set(values: dict[Any, Any], key: Any, value: Any) -> None:
 
 
 def _summary(
-    object_id: int, class_name: str, planes: tuple[int, ...], kept: list[KeptMask]
+    object_id: int,
+    class_name: str,
+    planes: tuple[int, ...],
+    kept: list[KeptMask],
+    found: FoundObject | None,
 ) -> ObjectSummary:
     scores = [mask.score for mask in kept if mask.score is not None]
     return ObjectSummary(
@@ -352,7 +379,7 @@ def _summary(
         class_name=class_name,
         planes=planes,
         score=min(scores, default=None),
-        area=sum(mask.window.area for mask in kept),
+        area=sum(mask.window.area for mask in kept) if found is None else found.area,
         model=", ".join(sorted({mask.model for mask in kept if mask.model})),
-        kept=bool(kept),
+        kept=bool(kept) or found is not None,
     )
