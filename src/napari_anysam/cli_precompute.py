@@ -73,7 +73,7 @@ def _precompute(
     from tqdm import tqdm
 
     from napari_anysam.images.conditioning import resolve_conditioning
-    from napari_anysam.images.files import read_image
+    from napari_anysam.images.files import read_image, read_levels
     from napari_anysam.images.planes import Planes
     from napari_anysam.segmentation.precompute import precompute
     from napari_anysam.segmentation.stored_cache import user_store
@@ -88,7 +88,7 @@ def _precompute(
     if channel_axis is None and image.array.ndim == 4:
         channel_axis = image.channel_axis
     axis = options.axis if options.axis is not None else int(channel_axis == 0)
-    planes = Planes(image.array, axis, channel_axis)
+    planes = Planes(read_levels(options.image, options.level), axis, channel_axis)
     conditioning = resolve_conditioning(planes, options.contrast or "auto")
     model = load(options)
     run = precompute(model, planes, conditioning, store, start=options.start, stop=options.stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from gui_scenes import blobs, drifting_disc
 from windowless import Work
 
@@ -221,3 +222,48 @@ def test_the_command_writes_the_same_file_and_says_where_labels_differ(annotate,
     (folder / "session.json").write_text(text)
     assert main(["replay", str(folder), "--check", "-q"]) == 1
     assert "rows 5 to 89" in capsys.readouterr().err
+
+
+def test_a_blend_of_channels_is_made_again_by_the_command_line(annotate, tmp_path):
+    """Two layers of one file, as napari opens its channels, and a third of another file."""
+    channels = np.stack([blobs(), blobs(centres=((20, 100, 12),), seed=1)])
+    tifffile.imwrite(tmp_path / "both.tif", channels, metadata={"axes": "CYX"}, ome=False)
+    third = blobs(centres=((70, 30, 10),), seed=2)
+    tifffile.imwrite(tmp_path / "third.tif", third)
+    work = annotate(channels[0], tmp_path / "both.tif", name="red", colormap="red")
+    for data, name, file in ((channels[1], "green", "both.tif"), (third, "blue", "third.tif")):
+        layer = work.viewer.add_image(data, name=name, colormap=name, blending="additive")
+        layer._source = layer.source.model_copy(update={"path": str(tmp_path / file)})
+    work.control.looks.blend(True)
+    work.keep((20, 100))
+    loaded = save(work, tmp_path / "both.anysam")
+    (asked,) = loaded.session.journal[0].writes[0].mask.recipe.asked
+    assert asked.layers == ("red", "green", "blue")
+    assert [other.name for other in loaded.session.others] == ["green", "blue"]
+    assert work.labels[20, 100]
+    arguments = ["replay", str(tmp_path / "both.anysam"), "--check", "--quiet"]
+    assert main(arguments) == 0
+    (tmp_path / "third.tif").rename(tmp_path / "moved.tif")
+    assert main(arguments) != 0
+    assert main([*arguments, "--layer", f"blue={tmp_path / 'moved.tif'}"]) == 0
+    assert main([*arguments, "--layer", f"blue={tmp_path / 'both.tif'}"]) != 0
+
+
+def test_the_levels_of_a_pyramid_are_opened_by_the_command_line(annotate, tmp_path, monkeypatch):
+    coarse = blobs()
+    fine = blobs(centres=((44, 36, 14), (60, 95, 16)))  # not the same, to tell which was read
+    levels = [fine.repeat(8, 0).repeat(8, 1), coarse]
+    group = zarr.create_group(tmp_path / "slide.zarr")
+    for number, level in enumerate(levels):
+        group.create_array(str(number), data=level, chunks=(256, 256))
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    datasets = [{"path": "0"}, {"path": "1"}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    monkeypatch.setattr(regions, "HUGE", 500)
+    monkeypatch.setattr(running_mask, "visible_box", lambda *_: (0.0, 0.0, 768.0, 1024.0))
+    work = annotate(levels, tmp_path / "slide.zarr", multiscale=True, name="slide")
+    work.keep((324, 324))
+    loaded = save(work, tmp_path / "slide.anysam")
+    assert loaded.session.image.levels == 2
+    assert not np.array_equal(replay(loaded, levels[0]), work.labels)
+    assert main(["replay", str(tmp_path / "slide.anysam"), "--check", "--quiet"]) == 0

@@ -260,6 +260,7 @@ class Propagation:
             conditioning=self._conditioning,
             model=self._record,
             results=self._results,
+            layers=self._look.layer_names,
         )
 
     def _stack_prompts(self) -> list[Prompt]:

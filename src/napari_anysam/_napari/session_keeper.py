@@ -124,7 +124,7 @@ class SessionKeeper:
         if work is None:
             lock.release()
             return
-        home = SessionHome(folder, lock)
+        home = SessionHome(folder, lock, loaded.session.others)
         self._homes.append(home)
         self._kept[work] = _Kept(work.session, home, work.session.revision)
         self._say(f"Opened {folder.name}; it is saved there.")

@@ -34,6 +34,7 @@ __all__ = [
     "Run",
     "Write",
     "Writing",
+    "blended_layers",
     "painting_of",
     "plane_index",
     "record_of",
@@ -91,6 +92,8 @@ class Asked:
         The padding of its box, and how the chosen logits became a mask.
     view : (y0, x0, y1, x1) or None
         What the user saw of the plane; it bounds the regions of a click in a huge one.
+    layers : tuple of str
+        Names of the layers that were blended, from the bottom up; empty for the image alone.
     """
 
     prompt: Prompt
@@ -98,6 +101,7 @@ class Asked:
     choice: int = 0
     options: MaskOptions = field(default_factory=MaskOptions)
     view: Box | None = None
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,6 +139,8 @@ class Run:
     model : ModelRecord
     results : int
         How many results were written before the run ended or was cancelled.
+    layers : tuple of str
+        As in ``Asked``.
     """
 
     axis: int
@@ -146,6 +152,7 @@ class Run:
     conditioning: Conditioning
     model: ModelRecord
     results: int
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,6 +221,21 @@ def painting_of(edits: Iterable[LabelEdit], kept: Mapping[PromptKey, KeptMask | 
         if edit.changed_pixels
     ]
     return Painting(tuple(paints), dict(kept))
+
+
+def blended_layers(entries: Iterable[Entry]) -> set[str]:
+    """Return the names of all layers that were blended for anything in a journal."""
+    names: set[str] = set()
+    for entry in entries:
+        if isinstance(entry, Painting):
+            continue
+        if entry.run is not None:
+            names.update(entry.run.layers)
+        for write in entry.writes:
+            recipe = None if write.mask is None else write.mask.recipe
+            for asked in () if recipe is None else recipe.asked:
+                names.update(asked.layers)
+    return names
 
 
 def recorded_masks(writing: Writing) -> Iterable[tuple[PromptKey, Window | None]]:

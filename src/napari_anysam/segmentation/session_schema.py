@@ -52,6 +52,7 @@ class ImageFile(_Record):
     shape: tuple[int, ...]
     rgb: bool
     fingerprint: str
+    levels: int = Field(default=1, ge=1)
 
 
 class LabelsFile(_Record):
@@ -99,6 +100,7 @@ class AskedFile(_Record):
     choice: int = Field(ge=0)
     options: OptionsFile
     view: tuple[float, float, float, float] | None = None
+    layers: tuple[str, ...] = ()
 
 
 class RecipeFile(_Record):
@@ -131,6 +133,7 @@ class RunFile(_Record):
     conditioning: int = Field(ge=0)
     model: int = Field(ge=0)
     results: int = Field(ge=0)
+    layers: tuple[str, ...] = ()
 
 
 class WritingFile(_Record):
@@ -168,6 +171,7 @@ class SessionFile(_Record):
     schema_version: Literal[1] = 1
     versions: dict[str, str]
     image: ImageFile
+    others: tuple[ImageFile, ...] = ()
     order: tuple[int, ...]
     labels: LabelsFile
     hand_edits: str | None
