@@ -249,20 +249,19 @@ def test_a_blend_of_channels_is_made_again_by_the_command_line(annotate, tmp_pat
     assert main([*arguments, "--layer", f"blue={tmp_path / 'both.tif'}"]) != 0
 
 
-def test_the_levels_of_a_pyramid_are_opened_by_the_command_line(annotate, tmp_path, monkeypatch):
-    coarse = blobs()
-    fine = blobs(centres=((44, 36, 14), (60, 95, 16)))  # not the same, to tell which was read
-    levels = [fine.repeat(8, 0).repeat(8, 1), coarse]
+def test_the_levels_of_a_pyramid_are_opened_by_the_command_line(annotate, tmp_path):
+    coarse = blobs((384, 512), ((160, 160, 90), (240, 380, 80)))
+    fine = blobs((384, 512), ((170, 150, 80), (240, 380, 80)))  # another, to tell what was read
+    levels = [fine.repeat(2, 0).repeat(2, 1), coarse]
     group = zarr.create_group(tmp_path / "slide.zarr")
     for number, level in enumerate(levels):
         group.create_array(str(number), data=level, chunks=(256, 256))
     axes = [{"name": name, "type": "space"} for name in "yx"]
     datasets = [{"path": "0"}, {"path": "1"}]
     group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
-    monkeypatch.setattr(regions, "HUGE", 500)
-    monkeypatch.setattr(running_mask, "visible_box", lambda *_: (0.0, 0.0, 768.0, 1024.0))
     work = annotate(levels, tmp_path / "slide.zarr", multiscale=True, name="slide")
-    work.keep((324, 324))
+    draw_box(work, (60, 60), (60, 980), (700, 980), (700, 60))  # larger than the network's input
+    work.control.accept()
     loaded = save(work, tmp_path / "slide.anysam")
     assert loaded.session.image.levels == 2
     assert not np.array_equal(replay(loaded, levels[0]), work.labels)
