@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectSection"]
 
 _TITLES = ("Id", "Class", "Planes", "Score", "Area")
-_CLASS = 1
+_CLASS, _PLANES = 1, 2
 _ROWS_SHOWN = 5
 
 
@@ -115,6 +115,7 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             Why the running object cannot be split; empty when it can.
         """
         chosen = self.selected()
+        self.table.setColumnHidden(_PLANES, not any(one.planes for one in summaries))
         if self._model.show(summaries, colour_of):
             self._select(chosen if len(chosen) > 1 else (current,))
         elif len(chosen) < 2 and chosen != (current,):
