@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_anysam.images.label_pyramid import LabelPyramid
     from napari_anysam.segmentation.saved_session import ImageRecord, SavedSession
+    from napari_anysam.segmentation.session_files import LoadedSession
 
 __all__ = ["add_replay"]
 
@@ -51,11 +53,15 @@ def add_replay(commands: Any) -> None:
 def _replay(options: argparse.Namespace) -> None:
     from napari_anysam.errors import LabelFileError
     from napari_anysam.images.label_files import check_output, write_labels
+    from napari_anysam.images.label_pyramid import LabelPyramid
     from napari_anysam.segmentation.session_files import load_session
 
     if options.output is None and not options.check:
         options.usage_error("Give -o LABELS, --check, or both.")
     loaded = load_session(options.session)
+    if isinstance(loaded.labels, LabelPyramid):
+        _replay_store(options, loaded, loaded.labels)
+        return
     if options.output is not None:
         if loaded.labels.ndim > 3:
             raise LabelFileError(
@@ -63,13 +69,41 @@ def _replay(options: argparse.Namespace) -> None:
                 "and use --check."
             )
         check_output(options.output, loaded.labels.ndim)
-    session, files = loaded.session, _files_of_layers(options, loaded.session)
-    image = _open(session.image, options.image, options.session)
-    others = {
-        record.name: _open(record, files.get(record.name), options.session)
-        for record in session.others
-    }
+    labels = _again(options, loaded)
+    if options.output is not None:
+        write_labels(options.output, labels)
+        sys.stdout.write(f"{options.output}\n")
+    if options.check:
+        _check(labels, loaded.labels)
+        sys.stdout.write("The labels are the same.\n")
 
+
+def _replay_store(options: argparse.Namespace, loaded: LoadedSession, stored: LabelPyramid) -> None:
+    """Do a session again whose labels are in a store: into another one, window by window."""
+    from tempfile import TemporaryDirectory
+
+    from napari_anysam.errors import LabelFileError
+    from napari_anysam.images.label_pyramid import LabelPyramid
+
+    output: Path | None = options.output
+    if output is not None and output.suffix != ".zarr":
+        raise LabelFileError(
+            f"Labels of a store are written into a store; name it {output.stem}.zarr."
+        )
+    with TemporaryDirectory() as folder:
+        path = output or Path(folder) / "labels.zarr"
+        labels = _again(options, loaded, LabelPyramid.create(path, stored.shape))
+        if output is not None:
+            sys.stdout.write(f"{output}\n")
+        if options.check:
+            for chunk in (*stored.written_chunks(), *labels.written_chunks()):
+                window = (*chunk.index, chunk.rows, chunk.columns)
+                _check(labels[window], stored[window])
+            sys.stdout.write("The labels are the same.\n")
+
+
+def _again(options: argparse.Namespace, loaded: LoadedSession, into: Any = None) -> Any:
+    """Replay with the model and the files that the options say."""
     from napari_anysam.segmentation.replay import load_recorded, replay
 
     load = partial(
@@ -78,13 +112,13 @@ def _replay(options: argparse.Namespace) -> None:
         device=options.device,
         variant=options.variant,
     )
-    labels = replay(loaded, image, load, None if options.quiet else _tell, others)
-    if options.output is not None:
-        write_labels(options.output, labels)
-        sys.stdout.write(f"{options.output}\n")
-    if options.check:
-        _check(labels, loaded.labels)
-        sys.stdout.write("The labels are the same.\n")
+    session, files = loaded.session, _files_of_layers(options, loaded.session)
+    image = _open(session.image, options.image, options.session)
+    others = {
+        record.name: _open(record, files.get(record.name), options.session)
+        for record in session.others
+    }
+    return replay(loaded, image, load, None if options.quiet else _tell, others, into)
 
 
 def _files_of_layers(options: argparse.Namespace, session: SavedSession) -> dict[str, Path]:

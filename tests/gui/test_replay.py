@@ -13,6 +13,8 @@ from napari_anysam._napari import running_mask
 from napari_anysam._napari.session_snapshot import snapshot
 from napari_anysam._napari.status import Stage
 from napari_anysam.cli import main
+from napari_anysam.errors import AnySAMWarning, SessionError
+from napari_anysam.images.label_pyramid import LabelPyramid
 from napari_anysam.segmentation import regions
 from napari_anysam.segmentation.interactive import segment
 from napari_anysam.segmentation.mask_options import MaskOptions
@@ -266,3 +268,72 @@ def test_the_levels_of_a_pyramid_are_opened_by_the_command_line(annotate, tmp_pa
     assert loaded.session.image.levels == 2
     assert not np.array_equal(replay(loaded, levels[0]), work.labels)
     assert main(["replay", str(tmp_path / "slide.anysam"), "--check", "--quiet"]) == 0
+
+
+def annotate_store(annotate, folder):
+    """Two clicks into a label store, a stroke, and a part of a mask erased by hand."""
+    tifffile.imwrite(folder / "slide.tif", blobs())
+    work = annotate(blobs(), folder / "slide.tif", name="slide")
+    work.control.keep_labels_in(folder / "slide-labels.zarr")
+    store = work.control.workspace.target.array
+    work.keep(FIRST)
+    store[2:6, 3:30] = 9
+    work.keep(SECOND)
+    store[55:60, 90:95] = 0
+    return work, store
+
+
+def test_a_session_in_a_label_store_is_made_again_in_another_store(annotate, tmp_path, capsys):
+    work, store = annotate_store(annotate, tmp_path)
+    loaded = save(work, tmp_path / "slide.anysam")
+    assert not list((tmp_path / "slide.anysam").glob("labels-*"))
+    assert loaded.labels.path == tmp_path / "slide-labels.zarr"
+    output = tmp_path / "again.zarr"
+    arguments = ["replay", str(tmp_path / "slide.anysam"), "--check", "--quiet"]
+    assert main([*arguments, "-o", str(output)]) == 0
+    assert "the same" in capsys.readouterr().out
+    again = LabelPyramid(output)
+    assert np.array_equal(again[:, :], store[:, :])
+    assert np.array_equal(np.asarray(again.levels[-1]), np.asarray(store.levels[-1]))
+    assert main([*arguments[:2], "-o", str(tmp_path / "again.tif"), "--quiet"]) != 0
+    assert not (tmp_path / "again.tif").exists()
+
+
+def test_a_store_that_is_ahead_of_its_session_is_opened_with_a_warning(annotate, tmp_path):
+    work, store = annotate_store(annotate, tmp_path)
+    save(work, tmp_path / "slide.anysam")
+    store[80:85, 100:110] = 3
+    with pytest.warns(AnySAMWarning, match="drawn by hand"):
+        loaded = load_session(tmp_path / "slide.anysam")
+    into = LabelPyramid.create(tmp_path / "again.zarr", store.shape)
+    assert np.array_equal(replay(loaded, work.image.data, into=into)[:, :], store[:, :])
+    with pytest.raises(SessionError, match="empty one"):
+        replay(loaded, work.image.data)
+
+
+def test_a_store_is_found_beside_its_session_or_asked_for(annotate, tmp_path):
+    (tmp_path / "before").mkdir()
+    work, _ = annotate_store(annotate, tmp_path / "before")
+    save(work, tmp_path / "before" / "slide.anysam")
+    (tmp_path / "before").rename(tmp_path / "after")
+    loaded = load_session(tmp_path / "after" / "slide.anysam")
+    assert loaded.labels.path == tmp_path / "after" / "slide-labels.zarr"
+    (tmp_path / "after" / "slide-labels.zarr").rename(tmp_path / "elsewhere.zarr")
+    with pytest.raises(SessionError, match="back beside the session"):
+        load_session(tmp_path / "after" / "slide.anysam")
+
+
+def test_a_session_in_a_label_store_is_gone_on_with(annotate, tmp_path):
+    work, store = annotate_store(annotate, tmp_path)
+    before = store[:, :]
+    loaded = save(work, tmp_path / "slide.anysam")
+    again = annotate(blobs(), tmp_path / "slide.tif", name="slide")
+    again.control.restore(again.image, loaded)
+    target = again.control.workspace.target.array
+    assert target.path == store.path
+    assert np.array_equal(target[:, :], before)
+    assert {1, 2} <= set(again.control.workspace.session.object_ids)
+    again.wait(lambda: again.stage is not Stage.WORKING)
+    again.control.new_object()
+    again.keep((20, 110))
+    assert len(save(again, tmp_path / "slide.anysam").session.journal) >= 3

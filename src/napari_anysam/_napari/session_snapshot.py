@@ -148,7 +148,7 @@ def snapshot(work: Workspace) -> Snapshot:
         pixels=level0(image),
         identity=work.identity,
         rgb=bool(image.rgb),
-        label_data=None if work.target is None else work.target.layer.data,
+        label_data=None if work.target is None else work.target.stored,
         shape=spatial_shape(image),
         order=frame.order,
         prompts=tuple(session.prompts.values()),

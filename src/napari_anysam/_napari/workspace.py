@@ -23,6 +23,7 @@ from napari_anysam._napari.prompt_layers import (
     same_prompt,
 )
 from napari_anysam.errors import ImageError, PromptError, SessionError
+from napari_anysam.images.label_pyramid import LabelPyramid
 from napari_anysam.segmentation.journal import Write, Writing
 from napari_anysam.segmentation.prompts import Prompt, merge_prompts
 from napari_anysam.segmentation.session import PromptStep, Session, parts_of
@@ -123,7 +124,7 @@ class Workspace:
         self._check(self.target.layer)
         return self.target
 
-    def restore(self, saved: SavedSession, labels: NDArray[Any]) -> None:
+    def restore(self, saved: SavedSession, labels: NDArray[Any] | LabelPyramid) -> None:
         """Go on with a saved session in a new Labels layer; what is undone starts afresh.
 
         Raises
@@ -143,8 +144,11 @@ class Workspace:
             )
         for key in self.session.prompts:
             self.prompts.replace(key, None, frame)
-        layer = make_labels(self.image)
-        layer.data = labels
+        if isinstance(labels, LabelPyramid):
+            layer = store_layer(self.image, labels.path)
+        else:
+            layer = make_labels(self.image)
+            layer.data = labels
         self._add_above_image(layer)
         self.choose_labels(layer)
         self.session = Session(

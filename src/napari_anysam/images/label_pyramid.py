@@ -8,6 +8,7 @@ OME-Zarr label image (version 0.5), whose chunks exist once something was writte
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -95,6 +96,7 @@ class LabelPyramid:
             ) from error
         self._largest_id = int(largest)
         self.version = 0
+        self._digests: dict[Path, tuple[tuple[int, int], bytes]] = {}
 
     @classmethod
     def create(
@@ -173,6 +175,27 @@ class LabelPyramid:
                 file,
                 (status.st_mtime_ns, status.st_size),
             )
+
+    def digest(self) -> str:
+        """Name what the store holds: SHA-256 of the files of the first level, chunk by chunk.
+
+        Files are read again only if they were written since the last time.
+
+        Raises
+        ------
+        LabelFileError
+            If the disk refuses.
+        """
+        digests, whole = {}, sha256(f"{self.shape} {self.dtype}".encode())
+        with disk_errors(self.path):
+            for chunk in self.written_chunks():
+                stamp, own = self._digests.get(chunk.file, (None, b""))
+                if stamp != chunk.stamp:
+                    own = sha256(chunk.file.read_bytes()).digest()
+                digests[chunk.file] = chunk.stamp, own
+                whole.update(str(chunk.file.relative_to(self.path)).encode() + own)
+        self._digests = digests
+        return whole.hexdigest()
 
     def __getitem__(self, window: tuple[int | slice, ...]) -> NDArray[Any]:
         """Read a window of the first level."""

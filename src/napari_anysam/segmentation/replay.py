@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_anysam.errors import ModelNotFoundError, SessionError
 from napari_anysam.images.axis_view import views_of_layers
+from napari_anysam.images.label_pyramid import LabelPyramid
 from napari_anysam.images.planes import Planes, first_level
 from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.interactive import PlanePredictor
@@ -23,8 +24,6 @@ from napari_anysam.segmentation.windows import tight_window
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from os import PathLike
-
-    from numpy.typing import NDArray
 
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.candidates import Prediction
@@ -45,7 +44,8 @@ def replay(
     load: Callable[[ModelRecord], PromptableModel] | None = None,
     report: Callable[[str], None] | None = None,
     others: Mapping[str, Any] | None = None,
-) -> NDArray[Any]:
+    into: LabelPyramid | None = None,
+) -> Any:
     """Make the labels of a session again.
 
     On the device, with the precision and the number of threads that are recorded, they are the
@@ -64,15 +64,20 @@ def replay(
     others : mapping of str to array-like or list of levels, optional
         The layers that were blended with the image, by the names in ``session.others``.
 
+    into : LabelPyramid, optional
+        An empty one of the labels' shape to write into, which labels in a store need; they are
+        written by windows.
+
     Returns
     -------
-    integer array
+    integer array, or ``into``
         In the image's order of axes, of the type that the labels had.
 
     Raises
     ------
     SessionError
-        If it is another image, or another network than the recorded one.
+        If labels of a store have nowhere to go, or it is another image, or another network than
+        the recorded one.
     ModelNotFoundError
         If a model that is needed is not on disk.
     """
@@ -87,8 +92,14 @@ def replay(
         check_image(record, first_level(others[record.name]))
         pyramids[record.name] = _levels(record, others[record.name])
     shape = tuple(loaded.labels.shape[axis] for axis in session.order)
-    labels = np.zeros(shape, loaded.labels.dtype)
     again = _Again(session, pyramids, load or load_recorded, report or _silent)
+    if isinstance(loaded.labels, LabelPyramid):
+        if into is None or into.shape != loaded.labels.shape:
+            raise SessionError("The labels are in a store; give an empty one of the same shape.")
+        rewrite(session.journal, into, again.masks)
+        loaded.hand_edits.apply_to_windows(into)
+        return into
+    labels = np.zeros(shape, loaded.labels.dtype)
     rewrite(session.journal, labels, again.masks)
     loaded.hand_edits.apply(labels)
     return np.ascontiguousarray(labels.transpose(np.argsort(session.order)))

@@ -29,6 +29,7 @@ __all__ = [
     "RecipeFile",
     "RunFile",
     "SessionFile",
+    "StoreFile",
     "WritingFile",
     "parse",
 ]
@@ -62,6 +63,13 @@ class LabelsFile(_Record):
     sha256: str
     shape: tuple[int, ...]
     dtype: str
+
+
+class StoreFile(_Record):
+    """A label store that is not in the folder: where it lies, and what it held."""
+
+    store: str
+    digest: str
 
 
 class ModelFile(_Record):
@@ -173,7 +181,7 @@ class SessionFile(_Record):
     image: ImageFile
     others: tuple[ImageFile, ...] = ()
     order: tuple[int, ...]
-    labels: LabelsFile
+    labels: LabelsFile | StoreFile
     hand_edits: str | None
     object_id: int = Field(ge=1)
     plane: int | None

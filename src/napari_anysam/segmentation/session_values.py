@@ -43,6 +43,7 @@ from napari_anysam.segmentation.session_schema import (
     RecipeFile,
     RunFile,
     SessionFile,
+    StoreFile,
     WritingFile,
 )
 from napari_anysam.segmentation.windows import Window
@@ -67,14 +68,14 @@ class Describing:
     conditionings: list[Conditioning] = field(default_factory=list)
 
     def session(
-        self, session: SavedSession, labels: LabelsFile, hand_edits: str | None
+        self, session: SavedSession, labels: LabelsFile | StoreFile, hand_edits: str | None
     ) -> SessionFile:
         """Return all that ``session.json`` says.
 
         Parameters
         ----------
         session : SavedSession
-        labels : LabelsFile
+        labels : LabelsFile or StoreFile
         hand_edits : str or None
             Name of their file.
         """
