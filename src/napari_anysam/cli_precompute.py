@@ -47,7 +47,9 @@ def _precompute(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from napari_anysam.images.conditioning import resolve_conditioning
+    from napari_anysam.images.files import read_levels
     from napari_anysam.images.planes import Planes
+    from napari_anysam.images.slicing import sliced_levels
     from napari_anysam.segmentation.precompute import precompute
     from napari_anysam.segmentation.stored_cache import user_store
 
@@ -56,10 +58,11 @@ def _precompute(options: argparse.Namespace) -> None:
         raise EmbeddingError(
             "The setting embedding_disk_gb is 0, so embeddings are not kept; raise it first."
         )
-    image, _, channel_axis = open_image(options, 3)
+    _, taken, channel_axis = open_image(options, 3)
     axis = options.axis if options.axis is not None else int(channel_axis == 0)
+    levels = sliced_levels(read_levels(options.image, options.level), taken)
     with naming_slices():
-        planes = Planes(image.array, axis, channel_axis)
+        planes = Planes(levels, axis, channel_axis)
     conditioning = resolve_conditioning(planes, options.contrast or "auto")
     model = load_model(options)
     run = precompute(model, planes, conditioning, store, start=options.start, stop=options.stop)

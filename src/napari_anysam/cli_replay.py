@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_anysam.images.label_pyramid import LabelPyramid
+    from napari_anysam.segmentation.saved_session import ImageRecord, SavedSession
     from napari_anysam.segmentation.session_files import LoadedSession
 
 __all__ = ["add_replay"]
@@ -29,6 +31,13 @@ def add_replay(commands: Any) -> None:
         "--image", type=Path, help="the image's file (default: where it lay, or beside SESSION)"
     )
     parser.add_argument(
+        "--layer",
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        help="the file of a layer that was blended with the image (default: as for the image)",
+    )
+    parser.add_argument(
         "-o", "--output", metavar="LABELS", type=Path, help="label image: .tif, .png or .zarr"
     )
     parser.add_argument(
@@ -43,13 +52,16 @@ def add_replay(commands: Any) -> None:
 
 def _replay(options: argparse.Namespace) -> None:
     from napari_anysam.errors import LabelFileError
-    from napari_anysam.images.files import read_image
     from napari_anysam.images.label_files import check_output, write_labels
+    from napari_anysam.images.label_pyramid import LabelPyramid
     from napari_anysam.segmentation.session_files import load_session
 
     if options.output is None and not options.check:
         options.usage_error("Give -o LABELS, --check, or both.")
     loaded = load_session(options.session)
+    if isinstance(loaded.labels, LabelPyramid):
+        _replay_store(options, loaded, loaded.labels)
+        return
     if options.output is not None:
         if loaded.labels.ndim > 3:
             raise LabelFileError(
@@ -57,17 +69,7 @@ def _replay(options: argparse.Namespace) -> None:
                 "and use --check."
             )
         check_output(options.output, loaded.labels.ndim)
-    image = read_image(_image_path(options, loaded)).array
-
-    from napari_anysam.segmentation.replay import load_recorded, replay
-
-    load = partial(
-        load_recorded,
-        name_or_path=options.model,
-        device=options.device,
-        variant=options.variant,
-    )
-    labels = replay(loaded, image, load, None if options.quiet else _tell)
+    labels = _again(options, loaded)
     if options.output is not None:
         write_labels(options.output, labels)
         sys.stdout.write(f"{options.output}\n")
@@ -76,23 +78,82 @@ def _replay(options: argparse.Namespace) -> None:
         sys.stdout.write("The labels are the same.\n")
 
 
-def _image_path(options: argparse.Namespace, loaded: LoadedSession) -> Path:
-    from napari_anysam.errors import SessionError
+def _replay_store(options: argparse.Namespace, loaded: LoadedSession, stored: LabelPyramid) -> None:
+    """Do a session again whose labels are in a store: into another one, window by window."""
+    from tempfile import TemporaryDirectory
 
-    if options.image is not None:
-        given: Path = options.image
-        return given
-    record = loaded.session.image
-    if record.path is None:
-        raise SessionError(
-            f"The session's image {record.name!r} was in no file; save it and give --image."
+    from napari_anysam.errors import LabelFileError
+    from napari_anysam.images.label_pyramid import LabelPyramid
+
+    output: Path | None = options.output
+    if output is not None and output.suffix != ".zarr":
+        raise LabelFileError(
+            f"Labels of a store are written into a store; name it {output.stem}.zarr."
         )
-    path = Path(record.path)
-    beside = options.session.absolute().parent / path.name
-    for candidate in (path, beside):
-        if candidate.exists():
-            return candidate
-    raise SessionError(f"The session's image is not at {path}, nor at {beside}; give --image.")
+    with TemporaryDirectory() as folder:
+        path = output or Path(folder) / "labels.zarr"
+        labels = _again(options, loaded, LabelPyramid.create(path, stored.shape))
+        if output is not None:
+            sys.stdout.write(f"{output}\n")
+        if options.check:
+            for chunk in (*stored.written_chunks(), *labels.written_chunks()):
+                window = (*chunk.index, chunk.rows, chunk.columns)
+                _check(labels[window], stored[window])
+            sys.stdout.write("The labels are the same.\n")
+
+
+def _again(options: argparse.Namespace, loaded: LoadedSession, into: Any = None) -> Any:
+    """Replay with the model and the files that the options say."""
+    from napari_anysam.segmentation.replay import load_recorded, replay
+
+    load = partial(
+        load_recorded,
+        name_or_path=options.model,
+        device=options.device,
+        variant=options.variant,
+    )
+    session, files = loaded.session, _files_of_layers(options, loaded.session)
+    image = _open(session.image, options.image, options.session)
+    others = {
+        record.name: _open(record, files.get(record.name), options.session)
+        for record in session.others
+    }
+    return replay(loaded, image, load, None if options.quiet else _tell, others, into)
+
+
+def _files_of_layers(options: argparse.Namespace, session: SavedSession) -> dict[str, Path]:
+    """Return what ``--layer`` says."""
+    names = {record.name for record in session.others}
+    files = {}
+    for given in options.layer:
+        name, _, file = given.rpartition("=")
+        if name not in names:
+            known = ", ".join(sorted(names)) or "none"
+            options.usage_error(f"--layer {given}: the session blends no layer {name!r} ({known}).")
+        files[name] = Path(file)
+    return files
+
+
+def _open(record: ImageRecord, given: Path | None, session: Path) -> list[Any]:
+    """Open the levels of an image, where it is said to be, where it lay, or beside the session."""
+    from napari_anysam.errors import SessionError
+    from napari_anysam.images.files import read_levels
+    from napari_anysam.segmentation.saved_session import recorded_levels
+
+    option = f"--image, or --layer {record.name}=FILE for a blended layer"
+    if given is None and record.path is None:
+        raise SessionError(
+            f"The session's image {record.name!r} was in no file; save it and give {option}."
+        )
+    path = Path(given or record.path or "")
+    beside = session.absolute().parent / path.name
+    if given is None and not path.exists():
+        if not beside.exists():
+            raise SessionError(
+                f"The session's image is not at {path}, nor at {beside}; give {option}."
+            )
+        path = beside
+    return recorded_levels(record, read_levels(path))
 
 
 def _check(labels: NDArray[Any], stored: NDArray[Any]) -> None:

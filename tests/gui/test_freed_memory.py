@@ -2,21 +2,12 @@
 
 import gc
 import weakref
-from functools import partial
 
 import psutil
 import pytest
-import torch
 from gui_scenes import drifting_disc
-from nano_files import write_nano
+from nano_files import write_nano, write_small_sam
 from napari.utils.notifications import notification_manager
-from segment_anything.modeling import (
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
 
 from faults import no_room_on_the_card
 from napari_anysam._napari.active_model import active_model
@@ -30,24 +21,8 @@ ANSWERED = (Stage.PREVIEW, Stage.NOTHING_FOUND)
 @pytest.fixture(scope="module")
 def large_file(tmp_path_factory):
     """SAM's layout with 25 million random weights, 100 MB, for images of 256 pixels."""
-    torch.manual_seed(0)
-    encoder = ImageEncoderViT(
-        img_size=256,
-        embed_dim=512,
-        depth=8,
-        num_heads=8,
-        out_chans=32,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        use_rel_pos=True,
-        window_size=8,
-        global_attn_indexes=(7,),
-    )
-    transformer = TwoWayTransformer(depth=2, embedding_dim=32, num_heads=8, mlp_dim=64)
-    decoder = MaskDecoder(transformer_dim=32, transformer=transformer)
-    network = Sam(encoder, PromptEncoder(32, (16, 16), (256, 256), 16), decoder)
     file = tmp_path_factory.mktemp("large") / "large.pth"
-    torch.save(network.state_dict(), file)
-    return file
+    return write_small_sam(file, 256, width=512, depth=8, heads=8, window=8)
 
 
 @pytest.fixture

@@ -1,18 +1,9 @@
 """Stacks encoded in the background: clicks go first, and then need no encoder."""
 
-from functools import partial
-
 import pytest
-import torch
 from gui_scenes import drifting_disc
+from nano_files import write_small_sam
 from napari.utils.notifications import notification_manager
-from segment_anything.modeling import (
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
 from windowless import Work
 
 from napari_anysam._napari.active_model import active_model
@@ -28,24 +19,8 @@ WHOLE = StackRange(0, 0, 6)
 @pytest.fixture(scope="module")
 def wide_file(tmp_path_factory):
     """SAM's layout with its input of 1024 pixels, and little else: random weights, 10 MB."""
-    torch.manual_seed(0)
-    encoder = ImageEncoderViT(
-        img_size=1024,
-        embed_dim=64,
-        depth=2,
-        num_heads=1,
-        out_chans=32,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        use_rel_pos=True,
-        window_size=14,
-        global_attn_indexes=(1,),
-    )
-    transformer = TwoWayTransformer(depth=2, embedding_dim=32, num_heads=8, mlp_dim=64)
-    decoder = MaskDecoder(transformer_dim=32, transformer=transformer)
-    network = Sam(encoder, PromptEncoder(32, (64, 64), (1024, 1024), 16), decoder)
     file = tmp_path_factory.mktemp("wide") / "wide.pth"
-    torch.save(network.state_dict(), file)
-    return file
+    return write_small_sam(file, 1024, width=64, depth=2, heads=1, window=14)
 
 
 @pytest.fixture

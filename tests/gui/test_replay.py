@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from gui_scenes import blobs, drifting_disc
 from windowless import Work
 
@@ -12,6 +13,8 @@ from napari_anysam._napari import running_mask
 from napari_anysam._napari.session_snapshot import snapshot
 from napari_anysam._napari.status import Stage
 from napari_anysam.cli import main
+from napari_anysam.errors import AnySAMWarning, SessionError
+from napari_anysam.images.label_pyramid import LabelPyramid
 from napari_anysam.segmentation import regions
 from napari_anysam.segmentation.interactive import segment
 from napari_anysam.segmentation.mask_options import MaskOptions
@@ -221,3 +224,116 @@ def test_the_command_writes_the_same_file_and_says_where_labels_differ(annotate,
     (folder / "session.json").write_text(text)
     assert main(["replay", str(folder), "--check", "-q"]) == 1
     assert "rows 5 to 89" in capsys.readouterr().err
+
+
+def test_a_blend_of_channels_is_made_again_by_the_command_line(annotate, tmp_path):
+    """Two layers of one file, as napari opens its channels, and a third of another file."""
+    channels = np.stack([blobs(), blobs(centres=((20, 100, 12),), seed=1)])
+    tifffile.imwrite(tmp_path / "both.tif", channels, metadata={"axes": "CYX"}, ome=False)
+    third = blobs(centres=((70, 30, 10),), seed=2)
+    tifffile.imwrite(tmp_path / "third.tif", third)
+    work = annotate(channels[0], tmp_path / "both.tif", name="red", colormap="red")
+    for data, name, file in ((channels[1], "green", "both.tif"), (third, "blue", "third.tif")):
+        layer = work.viewer.add_image(data, name=name, colormap=name, blending="additive")
+        layer._source = layer.source.model_copy(update={"path": str(tmp_path / file)})
+    work.control.looks.blend(True)
+    work.keep((20, 100))
+    loaded = save(work, tmp_path / "both.anysam")
+    (asked,) = loaded.session.journal[0].writes[0].mask.recipe.asked
+    assert asked.layers == ("red", "green", "blue")
+    assert [other.name for other in loaded.session.others] == ["green", "blue"]
+    assert work.labels[20, 100]
+    arguments = ["replay", str(tmp_path / "both.anysam"), "--check", "--quiet"]
+    assert main(arguments) == 0
+    (tmp_path / "third.tif").rename(tmp_path / "moved.tif")
+    assert main(arguments) != 0
+    assert main([*arguments, "--layer", f"blue={tmp_path / 'moved.tif'}"]) == 0
+    assert main([*arguments, "--layer", f"blue={tmp_path / 'both.tif'}"]) != 0
+
+
+def test_the_levels_of_a_pyramid_are_opened_by_the_command_line(annotate, tmp_path):
+    coarse = blobs((384, 512), ((160, 160, 90), (240, 380, 80)))
+    fine = blobs((384, 512), ((170, 150, 80), (240, 380, 80)))  # another, to tell what was read
+    levels = [fine.repeat(2, 0).repeat(2, 1), coarse]
+    group = zarr.create_group(tmp_path / "slide.zarr")
+    for number, level in enumerate(levels):
+        group.create_array(str(number), data=level, chunks=(256, 256))
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    datasets = [{"path": "0"}, {"path": "1"}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    work = annotate(levels, tmp_path / "slide.zarr", multiscale=True, name="slide")
+    draw_box(work, (60, 60), (60, 980), (700, 980), (700, 60))  # larger than the network's input
+    work.control.accept()
+    loaded = save(work, tmp_path / "slide.anysam")
+    assert loaded.session.image.levels == 2
+    assert not np.array_equal(replay(loaded, levels[0]), work.labels)
+    assert main(["replay", str(tmp_path / "slide.anysam"), "--check", "--quiet"]) == 0
+
+
+def annotate_store(annotate, folder):
+    """Two clicks into a label store, a stroke, and a part of a mask erased by hand."""
+    tifffile.imwrite(folder / "slide.tif", blobs())
+    work = annotate(blobs(), folder / "slide.tif", name="slide")
+    work.control.keep_labels_in(folder / "slide-labels.zarr")
+    store = work.control.workspace.target.array
+    work.keep(FIRST)
+    store[2:6, 3:30] = 9
+    work.keep(SECOND)
+    store[55:60, 90:95] = 0
+    return work, store
+
+
+def test_a_session_in_a_label_store_is_made_again_in_another_store(annotate, tmp_path, capsys):
+    work, store = annotate_store(annotate, tmp_path)
+    loaded = save(work, tmp_path / "slide.anysam")
+    assert not list((tmp_path / "slide.anysam").glob("labels-*"))
+    assert loaded.labels.path == tmp_path / "slide-labels.zarr"
+    output = tmp_path / "again.zarr"
+    arguments = ["replay", str(tmp_path / "slide.anysam"), "--check", "--quiet"]
+    assert main([*arguments, "-o", str(output)]) == 0
+    assert "the same" in capsys.readouterr().out
+    again = LabelPyramid(output)
+    assert np.array_equal(again[:, :], store[:, :])
+    assert np.array_equal(np.asarray(again.levels[-1]), np.asarray(store.levels[-1]))
+    assert main([*arguments[:2], "-o", str(tmp_path / "again.tif"), "--quiet"]) != 0
+    assert not (tmp_path / "again.tif").exists()
+
+
+def test_a_store_that_is_ahead_of_its_session_is_opened_with_a_warning(annotate, tmp_path):
+    work, store = annotate_store(annotate, tmp_path)
+    save(work, tmp_path / "slide.anysam")
+    store[80:85, 100:110] = 3
+    with pytest.warns(AnySAMWarning, match="drawn by hand"):
+        loaded = load_session(tmp_path / "slide.anysam")
+    into = LabelPyramid.create(tmp_path / "again.zarr", store.shape)
+    assert np.array_equal(replay(loaded, work.image.data, into=into)[:, :], store[:, :])
+    with pytest.raises(SessionError, match="empty one"):
+        replay(loaded, work.image.data)
+
+
+def test_a_store_is_found_beside_its_session_or_asked_for(annotate, tmp_path):
+    (tmp_path / "before").mkdir()
+    work, _ = annotate_store(annotate, tmp_path / "before")
+    save(work, tmp_path / "before" / "slide.anysam")
+    (tmp_path / "before").rename(tmp_path / "after")
+    loaded = load_session(tmp_path / "after" / "slide.anysam")
+    assert loaded.labels.path == tmp_path / "after" / "slide-labels.zarr"
+    (tmp_path / "after" / "slide-labels.zarr").rename(tmp_path / "elsewhere.zarr")
+    with pytest.raises(SessionError, match="back beside the session"):
+        load_session(tmp_path / "after" / "slide.anysam")
+
+
+def test_a_session_in_a_label_store_is_gone_on_with(annotate, tmp_path):
+    work, store = annotate_store(annotate, tmp_path)
+    before = store[:, :]
+    loaded = save(work, tmp_path / "slide.anysam")
+    again = annotate(blobs(), tmp_path / "slide.tif", name="slide")
+    again.control.restore(again.image, loaded)
+    target = again.control.workspace.target.array
+    assert target.path == store.path
+    assert np.array_equal(target[:, :], before)
+    assert {1, 2} <= set(again.control.workspace.session.object_ids)
+    again.wait(lambda: again.stage is not Stage.WORKING)
+    again.control.new_object()
+    again.keep((20, 110))
+    assert len(save(again, tmp_path / "slide.anysam").session.journal) >= 3

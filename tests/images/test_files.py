@@ -11,7 +11,7 @@ from PIL import Image
 
 from napari_anysam.errors import ImageError
 from napari_anysam.images import files
-from napari_anysam.images.files import ImageFile, read_image
+from napari_anysam.images.files import ImageFile, read_image, read_levels
 from napari_anysam.images.planes import Planes
 
 STACK = np.arange(4 * 5 * 6, dtype=np.uint16).reshape(4, 5, 6)
@@ -83,6 +83,7 @@ def test_tiff_pyramid_levels(tmp_path):
     np.testing.assert_array_equal(contents(read_image(path, level=1)), large[::2, ::2])
     with pytest.raises(ImageError, match="levels 0 to 1"):
         read_image(path, level=2)
+    assert [level.shape for level in read_levels(path)] == [(64, 64), (32, 32)]
 
 
 def test_png_keeps_sixteen_bits(tmp_path):
@@ -159,6 +160,16 @@ def test_ome_zarr_levels_without_axes_of_length_one(ome_zarr, level, step):
 def test_ome_zarr_has_no_third_level(ome_zarr):
     with pytest.raises(ImageError, match="levels 0 to 1"):
         read_image(ome_zarr, 2)
+
+
+def test_all_levels_are_opened_from_one_on(ome_zarr, tmp_path):
+    levels = read_levels(ome_zarr)
+    assert len(levels) == 2
+    for level, step in zip(levels, (1, 2), strict=True):
+        np.testing.assert_array_equal(np.asarray(level), STACK[:, ::step, ::step])
+    assert len(read_levels(ome_zarr, 1)) == 1
+    np.save(tmp_path / "flat.npy", STACK)
+    assert len(read_levels(tmp_path / "flat.npy")) == 1
 
 
 def test_an_image_inside_a_converted_series(ome_zarr):

@@ -49,6 +49,12 @@ class Look:
     follow_axis: int | None = None
     tokens: tuple[object, ...] = ()
 
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers that are blended; empty for one layer alone."""
+        several = len(self.layers) > 1
+        return tuple(layer.name for layer in self.layers) if several else ()
+
     def at(self, frame: PlaneFrame) -> Conditioning:
         """Return the conditioning of one plane."""
         hidden = dict(zip(frame.order[:-2], frame.index, strict=True))
@@ -161,6 +167,10 @@ class Appearance:
         below = drawn[: where + 1]
         hiding = [number for number, layer in enumerate(below) if _hides(layer)]
         return (*below[hiding[-1] if hiding else 0 :], *above)
+
+    def token_of(self, layer: Any) -> object:
+        """Return what stands for a layer's pixels, another object whenever they change."""
+        return self._tokens_of((layer,))[0]
 
     def _tokens_of(self, layers: tuple[Any, ...]) -> tuple[object, ...]:
         """Return what stands for the layers' pixels, without keeping the layers."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
     from napari_anysam._napari.session_snapshot import Snapshot
+    from napari_anysam.segmentation.saved_session import ImageRecord
 
 __all__ = ["Autosave", "SessionHome", "explain"]
 
@@ -37,13 +38,20 @@ class SessionHome:
         The folder; where another session is already there, ``NAME-2.anysam`` and so on is taken.
     lock : FileLock, optional
         Of a folder whose session is gone on with; it is ``wanted``.
+    others : sequence of ImageRecord
+        The layers that were blended in that session.
     """
 
-    def __init__(self, wanted: Path, lock: FileLock | None = None) -> None:
+    def __init__(
+        self, wanted: Path, lock: FileLock | None = None, others: tuple[ImageRecord, ...] = ()
+    ) -> None:
         self.wanted = wanted
         self.folder: Path | None = None if lock is None else wanted
         self._lock = lock
         self._named: tuple[object, str] | None = None
+        self._others: dict[str, tuple[object, ImageRecord]] = {
+            record.name: (None, record) for record in others
+        }
 
     def enter(self) -> Path:
         """Return the folder; the first call makes and locks it."""
@@ -56,6 +64,14 @@ class SessionHome:
         if self._named is None or self._named[0] is not taken.identity:
             self._named = taken.identity, taken.fingerprint()
         return self._named[1]
+
+    def others(self, taken: Snapshot) -> tuple[ImageRecord, ...]:
+        """Describe the layers that were blended, also those that were removed since."""
+        for layer in taken.others:
+            known = self._others.get(layer.name)
+            if known is None or known[0] is not layer.identity:
+                self._others[layer.name] = layer.identity, layer.record()
+        return tuple(record for _, record in self._others.values())
 
     def release(self) -> None:
         """Let others write into the folder."""
@@ -125,7 +141,7 @@ class Autosave:
     def _save(self, home: SessionHome, taken: Snapshot) -> None:
         error: Exception | None = None
         try:
-            session = taken.session(home.fingerprint(taken))
+            session = taken.session(home.fingerprint(taken), home.others(taken))
             save_session(home.enter(), session, taken.labels())
         except Exception as problem:  # shown to the user by whoever listens
             error = problem

@@ -117,11 +117,10 @@ class Clicking:
         window = label_window(layer, value, frame)
         if window is None:
             return
-        if work.target is not None and layer == work.target.layer:
-            object_id = value
-        else:
-            object_id = work.object_id
-        key = (object_id, frame.number)
+        ours = work.target is not None and layer == work.target.layer
+        key = (value if ours else work.object_id, frame.number)
+        if ours:
+            work.standing[key] = window
         if self.running.key not in (None, key):
             self.keep_fresh()
         known = work.session.prompts.get(key)
@@ -130,7 +129,7 @@ class Clicking:
         with self.editing_layers():
             work.session.set_prompt(key, prompt)
             work.prompts.replace(key, prompt, frame)
-        self.use_object(object_id)
+        self.use_object(key[0])
         self.ask_here(fresh=True)
 
     def follow_layers(self) -> None:
@@ -143,6 +142,7 @@ class Clicking:
             if self.each_box_new:
                 work.prompts.separate_boxes(frame, work.next_object_id())
             changes = work.changes(frame)
+            work.take_up_labels(changes, frame)
             work.paint()
         here = [key for key in changes if key[1] == frame.number]
         if here and self.running.key not in (None, *here):

@@ -104,7 +104,7 @@ class SegmentController:
         self._runs = Runs(self._clicking, self._inference, self._run_told, self.review.note)
         self.live = LiveVolume(self._runs, lambda: self.review.axis)
         self._clicking.accepted.connect(self.live.accepted)
-        self.objects = Objects(viewer, self._clicking)
+        self.objects = Objects(viewer, self._clicking, self._inference, self._tell)
         self.looks = ImageControl(viewer, self._inference, self._clicking, self._tell)
         self.precomputing = Precomputing(self._inference, self._tell)
         self._workspaces: dict[Any, Workspace] = {}
@@ -471,6 +471,7 @@ class SegmentController:
             connections.disconnect()
         self._tools.stop()
         self.looks.leave()
+        self.objects.stop()
         self._inference.stop(_PATIENCE_AT_CLOSE)
         self._clicking.running.drop()
         self._clicking.running.preview.remove()
@@ -518,6 +519,7 @@ class SegmentController:
         self._tell()
 
     def _tell(self) -> None:
+        self.objects.follow()
         self.changed.emit()
 
     def _on_view(self, _event: Any = None) -> None:

@@ -117,7 +117,7 @@ def _reason(work: Workspace, running: RunningMask, frame: PlaneFrame | None, det
 
 def _not_to_split(work: Workspace, running: RunningMask) -> str:
     answer = running.answer
-    if work.object_id not in {object_id for object_id, _ in work.session.kept}:
+    if not work.is_object(work.object_id):
         return "Go on with an object that was kept, and Ctrl-click the part to be split off."
     if answer is None or answer.request.fresh is False or answer.window is None:
         return "Ctrl-click the part to be split off first."

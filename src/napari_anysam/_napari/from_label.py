@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Labels
 
 from napari_anysam._napari.coordinates import level0, spatial_shape
 from napari_anysam.errors import ImageError
 from napari_anysam.images.axis_view import AxisView
 from napari_anysam.segmentation.labels import plane_strips
-from napari_anysam.segmentation.windows import Window, joined_window
+from napari_anysam.segmentation.windows import STRIP_PIXELS, Window, joined_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam.segmentation.label_census import LabelCensus
 
-__all__ = ["LabelPicker", "label_window", "labels_like", "pickable_layers"]
+__all__ = ["LabelPicker", "found_window", "label_window", "labels_like", "pickable_layers"]
 
 
 def labels_like(viewer: Any, image: Any) -> list[Any]:
@@ -36,6 +38,21 @@ def label_window(layer: Any, value: int, frame: PlaneFrame) -> Window | None:
     fixed = dict(zip(frame.order[:-2], frame.index, strict=True))
     view = AxisView(level0(layer), frame.order[-2:], fixed)
     return joined_window(values == value for _, values in plane_strips(view, ()))
+
+
+def found_window(labels: Any, value: int, frame: PlaneFrame, census: LabelCensus) -> Window | None:
+    """Return one label of a plane, read only where it was counted; None if it is not there."""
+    region = census.region_of(value, frame.index)
+    if region is None:
+        return None
+    rows, columns = region
+    origin = rows.start, columns.start
+    count = max(1, STRIP_PIXELS // (columns.stop - columns.start))
+    starts = range(rows.start, rows.stop, count)
+    parts = (slice(start, min(start + count, rows.stop)) for start in starts)
+    return joined_window(
+        (np.asarray(labels[(*frame.index, part, columns)]) == value for part in parts), origin
+    )
 
 
 def pickable_layers(viewer: Any, image: Any, ours: Any) -> list[Any]:

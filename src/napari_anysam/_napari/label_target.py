@@ -58,9 +58,14 @@ class LabelTarget:
         self._largest = _largest(layer.data) if self._store is None else self._store.largest_id
 
     @property
+    def stored(self) -> Any:
+        """The layer's array in its own order of axes, or the label store that it shows."""
+        return self.layer.data if self._store is None else self._store
+
+    @property
     def array(self) -> Any:
         """The layer's array with the plane's rows and columns as its last axes."""
-        data = self.layer.data if self._store is None else self._store
+        data = self.stored
         if self.order == tuple(range(len(self.order))):
             return data
         if not isinstance(data, np.ndarray):

@@ -37,9 +37,18 @@ def colours_of(labels: Any, object_ids: Sequence[int]) -> NDArray[np.float64]:
     return np.array(colours, dtype=float).reshape(-1, 4)
 
 
-def features_of(summaries: Sequence[ObjectSummary]) -> pd.DataFrame:
-    """Return objects as the features table of a Labels layer, one row for each."""
-    return pd.DataFrame(
+def features_of(
+    summaries: Sequence[ObjectSummary], before: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return objects as the features table of a Labels layer, one row for each.
+
+    Parameters
+    ----------
+    summaries : sequence of ObjectSummary
+    before : DataFrame, optional
+        The layer's table; its other columns are kept, by their ``index``.
+    """
+    table = pd.DataFrame(
         {
             "index": [one.object_id for one in summaries],
             "class": [one.class_name for one in summaries],
@@ -49,3 +58,9 @@ def features_of(summaries: Sequence[ObjectSummary]) -> pd.DataFrame:
             "planes": [max(1, len(one.planes)) for one in summaries],
         }
     )
+    if before is None or "index" not in before:
+        return table
+    others = before.drop(columns=[name for name in table if name != "index"], errors="ignore")
+    if len(others.columns) < 2:
+        return table
+    return table.merge(others.drop_duplicates("index"), on="index", how="left")

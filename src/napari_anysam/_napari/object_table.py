@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectSection"]
 
 _TITLES = ("Id", "Class", "Planes", "Score", "Area")
-_CLASS = 1
+_CLASS, _PLANES = 1, 2
 _ROWS_SHOWN = 5
 
 
@@ -65,6 +65,7 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setResizeContentsPrecision(0)  # of the rows that are shown, not of a thousand
         header.setSectionResizeMode(_CLASS, QHeaderView.ResizeMode.Stretch)
         line = self.table.verticalHeader().defaultSectionSize()
         self.table.setMinimumHeight((_ROWS_SHOWN + 1) * line)
@@ -114,6 +115,7 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             Why the running object cannot be split; empty when it can.
         """
         chosen = self.selected()
+        self.table.setColumnHidden(_PLANES, not any(one.planes for one in summaries))
         if self._model.show(summaries, colour_of):
             self._select(chosen if len(chosen) > 1 else (current,))
         elif len(chosen) < 2 and chosen != (current,):
@@ -245,6 +247,6 @@ def _cells(one: ObjectSummary) -> tuple[str, ...]:
 
 def _in_words(one: ObjectSummary) -> str:
     planes = f" on planes {one.planes[0]} to {one.planes[-1]}" if len(one.planes) > 1 else ""
-    made = f" by {one.model}" if one.model else ""
+    made = f" by {one.model}" if one.model else ", not made by a model here"
     state = f"{one.area} pixels{planes}{made}" if one.kept else f"marked{planes}, nothing kept yet"
     return f"Object {one.object_id}: {state}. Double-click its class to name it."

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam._napari.coordinates import show_plane
+from napari_anysam._napari.found_labels import FoundLabels
 from napari_anysam.segmentation.object_edits import delete_objects, merge_objects, split_object
 from napari_anysam.segmentation.prompts import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from napari_anysam._napari.clicking import Clicking
+    from napari_anysam._napari.inference import InferenceThread
     from napari_anysam._napari.running_mask import Answer
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.segmentation.session import ObjectSummary, Session
@@ -29,16 +31,40 @@ class Objects:
     viewer : napari viewer
     clicking : Clicking
         Whose running object they are about.
+    inference : InferenceThread
+        Counts what the labels hold.
+    on_change : callable
+        Called when something else was counted.
     """
 
-    def __init__(self, viewer: Any, clicking: Clicking) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        clicking: Clicking,
+        inference: InferenceThread,
+        on_change: Callable[[], None],
+    ) -> None:
         self._viewer = viewer
         self._clicking = clicking
+        self._found = FoundLabels(viewer, inference, on_change)
 
     def summaries(self) -> tuple[ObjectSummary, ...]:
         """Return all objects of the chosen image, by id."""
         work = self._clicking.work
-        return () if work is None else work.session.summaries()
+        return () if work is None else work.summaries()
+
+    def follow(self) -> None:
+        """Take note of other labels, and of what was written into them."""
+        self._found.follow(self._clicking.work)
+
+    def stop(self) -> None:
+        """Let go of the labels."""
+        self._found.stop()
+
+    @property
+    def is_counting(self) -> bool:
+        """Whether labels that were not made here are still being counted."""
+        return self._found.is_counting
 
     def resume(self, object_id: int) -> None:
         """Go on with an object, on the plane that is shown or else on the nearest of its own."""
@@ -69,6 +95,7 @@ class Objects:
             self._clicking.running.drop()
             with self._clicking.editing_layers():
                 work.edit(lambda session, array: delete_objects(session, array, object_ids))
+            work.forget_found(object_ids)
             self._go_on(work)
 
     def merge(self, object_ids: Collection[int]) -> None:
@@ -80,6 +107,7 @@ class Objects:
         self._clicking.keep_fresh()
         with self._clicking.editing_layers():
             work.edit(lambda session, array: merge_objects(session, array, object_ids, into))
+        work.forget_found(object_ids)
         self._clicking.use_object(into)
 
     def split(self) -> bool:

@@ -5,46 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_anysam.images.axis_view import views_of_levels
+from napari_anysam.images.axis_view import views_of_layers
 from napari_anysam.images.planes import Planes
 from napari_anysam.segmentation.plane_pixels import WindowedPlane
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_anysam._napari.appearance import Look
     from napari_anysam._napari.coordinates import PlaneFrame
-    from napari_anysam.images.axis_view import AxisView
     from napari_anysam.images.conditioning import Conditioning
 
-__all__ = ["JoinedViews", "PlaneSource", "plane_source", "stack_of"]
-
-
-class JoinedViews:
-    """Views of equal shape as the channels of one array, on its first axis.
-
-    Parameters
-    ----------
-    views : sequence of AxisView
-        Types may differ; what is read has the type that holds them all.
-    """
-
-    def __init__(self, views: Sequence[AxisView]) -> None:
-        self._views = tuple(views)
-        self.shape = (len(self._views), *self._views[0].shape)
-        self.ndim = len(self.shape)
-        self.dtype = np.result_type(*(view.dtype for view in self._views))
-
-    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
-        """Read a part: a slice of the channels, then one integer or slice per axis of a view."""
-        channels, *rest = key
-        views = self._views[channels]
-        views = views if isinstance(views, tuple) else (views,)
-        return np.stack([view[tuple(rest)].astype(self.dtype, copy=False) for view in views])
+__all__ = ["PlaneSource", "plane_source", "stack_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,16 +77,7 @@ def stack_of(look: Look, frame: PlaneFrame, axis: int) -> Planes:
 def _levels(look: Look, axes: tuple[int, ...], fixed: dict[int, int]) -> tuple[Any, int | None]:
     """Return the pixels of all layers, level by level, and the axis of their channels if any."""
     rgb = look.layers[0].rgb
-    pyramids = [views_of_levels(_arrays(layer), axes, fixed, channels=rgb) for layer in look.layers]
-    if len(pyramids) == 1:
-        return pyramids[0], len(axes) if rgb else None
-    by_shape = [{view.shape: view for view in reversed(views)} for views in pyramids]
-    shared = [
-        JoinedViews([views[first.shape] for views in by_shape])
-        for first in pyramids[0]
-        if all(first.shape in views for views in by_shape)
-    ]
-    return shared, 0
+    return views_of_layers([_arrays(layer) for layer in look.layers], axes, fixed, rgb=rgb)
 
 
 def _arrays(layer: Any) -> list[Any]:

@@ -289,6 +289,7 @@ class Propagation:
             conditioning=self._conditioning,
             model=self._record,
             results=self._written,
+            layers=self._look.layer_names,
             locked=self._locked,
             repaired=self._repaired,
         )

@@ -200,7 +200,13 @@ class RunningMask:
         source = plane_source(look, request.frame, request.work.identity)
         view = visible_box(self._viewer, request.work.image, request.frame)
         options = self.options
-        latest = Asked(request.prompt, source.conditioning, options=options, view=view)
+        latest = Asked(
+            request.prompt,
+            source.conditioning,
+            options=options,
+            view=view,
+            layers=look.layer_names,
+        )
         asked = (latest,) if refined is None else (*refined.chosen, latest)
         self.outline.show(
             request.work.image, request.frame, request.prompt.box, options.box_padding

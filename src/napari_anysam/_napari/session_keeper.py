@@ -124,7 +124,7 @@ class SessionKeeper:
         if work is None:
             lock.release()
             return
-        home = SessionHome(folder, lock)
+        home = SessionHome(folder, lock, loaded.session.others)
         self._homes.append(home)
         self._kept[work] = _Kept(work.session, home, work.session.revision)
         self._say(f"Opened {folder.name}; it is saved there.")
@@ -175,9 +175,6 @@ class SessionKeeper:
     def _save(self, work: Workspace, kept: _Kept) -> None:
         if work.prompts.points is None or work.prompts.shapes is None:
             return  # layers are being removed, which must not empty what was saved
-        if work.has_store:
-            self._say("Not saved: labels of this size stay in their own folder, without a session.")
-            return
         revision = work.session.revision
         try:
             taken = snapshot(work)

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_anysam._napari.coordinates import level0, spatial_shape
 from napari_anysam.images.fingerprint import fingerprint
+from napari_anysam.segmentation.journal import blended_layers
 from napari_anysam.segmentation.saved_session import ImageRecord, SavedSession
 
 if TYPE_CHECKING:
@@ -19,7 +20,35 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.journal import Entry
     from napari_anysam.segmentation.prompts import Prompt
 
-__all__ = ["Snapshot", "snapshot"]
+__all__ = ["LayerPixels", "Snapshot", "snapshot"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerPixels:
+    """A layer that was blended with the image: what it is called, and where its pixels are.
+
+    Parameters
+    ----------
+    name : str
+    path : str or None
+    levels : tuple of array-like
+        Largest first.
+    identity : object
+        Another one whenever the pixels change.
+    """
+
+    name: str
+    path: str | None
+    levels: tuple[Any, ...]
+    identity: object
+
+    def record(self) -> ImageRecord:
+        """Describe it; reads its pixels."""
+        pixels = self.levels[0]
+        shape = tuple(int(size) for size in pixels.shape)
+        return ImageRecord(
+            self.name, self.path, shape, False, fingerprint(pixels), len(self.levels)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +68,10 @@ class Snapshot:
         Of the labels; None stands for none written yet.
     shape : tuple of int
         Of the labels.
+    levels : int
+        Of the image.
+    others : tuple of LayerPixels
+        The layers that the journal blends with it, as far as they are in the viewer.
     order, prompts, classes, journal, object_id, plane, conditioning
         As in ``SavedSession``.
     """
@@ -57,18 +90,24 @@ class Snapshot:
     object_id: int
     plane: int | None
     conditioning: Conditioning
+    levels: int = 1
+    others: tuple[LayerPixels, ...] = ()
 
     def fingerprint(self) -> str:
         """Name the image's pixels; reads them."""
         return fingerprint(self.pixels, channels=self.rgb)
 
-    def session(self, named: str | None = None) -> SavedSession:
+    def session(
+        self, named: str | None = None, others: tuple[ImageRecord, ...] | None = None
+    ) -> SavedSession:
         """Return what is saved.
 
         Parameters
         ----------
         named : str, optional
             The fingerprint, where it is known already.
+        others : sequence of ImageRecord, optional
+            The records of ``others``, where they are known already.
         """
         return SavedSession(
             image=ImageRecord(
@@ -77,6 +116,7 @@ class Snapshot:
                 shape=tuple(int(size) for size in self.pixels.shape),
                 rgb=self.rgb,
                 fingerprint=named or self.fingerprint(),
+                levels=self.levels,
             ),
             order=self.order,
             prompts=self.prompts,
@@ -85,6 +125,7 @@ class Snapshot:
             object_id=self.object_id,
             plane=self.plane,
             conditioning=self.conditioning,
+            others=tuple(one.record() for one in self.others) if others is None else others,
         )
 
     def labels(self) -> Any:
@@ -107,7 +148,7 @@ def snapshot(work: Workspace) -> Snapshot:
         pixels=level0(image),
         identity=work.identity,
         rgb=bool(image.rgb),
-        label_data=None if work.target is None else work.target.layer.data,
+        label_data=None if work.target is None else work.target.stored,
         shape=spatial_shape(image),
         order=frame.order,
         prompts=tuple(session.prompts.values()),
@@ -116,4 +157,19 @@ def snapshot(work: Workspace) -> Snapshot:
         object_id=work.object_id,
         plane=frame.number,
         conditioning=work.appearance.look().conditioning,
+        levels=len(image.data) if image.multiscale else 1,
+        others=_others(work),
+    )
+
+
+def _others(work: Workspace) -> tuple[LayerPixels, ...]:
+    names = blended_layers(work.session.journal) - {work.image.name}
+    return tuple(
+        LayerPixels(
+            layer.name,
+            layer.source.path,
+            tuple(layer.data) if layer.multiscale else (layer.data,),
+            work.appearance.token_of(layer),
+        )
+        for layer in work.layers_named(names)
     )

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image
+
 from napari_anysam._napari.appearance import Appearance
 from napari_anysam._napari.coordinates import current_frame, spatial_shape
+from napari_anysam._napari.from_label import found_window
 from napari_anysam._napari.label_store import BrushWindow, needs_store, store_layer, store_of
 from napari_anysam._napari.label_target import LabelTarget, can_hold
 from napari_anysam._napari.object_looks import colours_of, features_of
@@ -20,11 +23,13 @@ from napari_anysam._napari.prompt_layers import (
     same_prompt,
 )
 from napari_anysam.errors import ImageError, PromptError, SessionError
+from napari_anysam.images.label_pyramid import LabelPyramid
 from napari_anysam.segmentation.journal import Write, Writing
+from napari_anysam.segmentation.prompts import Prompt, merge_prompts
 from napari_anysam.segmentation.session import PromptStep, Session, parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from napari.layers import Labels
@@ -33,10 +38,10 @@ if TYPE_CHECKING:
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.label_target import WritePolicy
     from napari_anysam.segmentation.journal import Run
+    from napari_anysam.segmentation.label_census import FoundObject, LabelCensus
     from napari_anysam.segmentation.labels import LabelEdit
-    from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.saved_session import SavedSession
-    from napari_anysam.segmentation.session import KeptMask, PromptKey, Step
+    from napari_anysam.segmentation.session import KeptMask, ObjectSummary, PromptKey, Step
     from napari_anysam.segmentation.windows import Window
 
 __all__ = ["LabelChange", "Workspace"]
@@ -72,6 +77,13 @@ class Workspace:
         self.policy: WritePolicy = "protect"
         # Part of the key of cached embeddings; a new one whenever the pixels change.
         self.identity = object()
+        # Objects in the labels, made here or not, and their count, which FoundLabels looks after.
+        self.found: dict[int, FoundObject] = {}
+        # Masks in the labels that nobody kept here, and that give way to the next of their object.
+        self.standing: dict[PromptKey, Window] = {}
+        self.census: LabelCensus | None = None
+        self._summaries: tuple[ObjectSummary, ...] = ()
+        self._summarised: tuple[object, int, object] = (None, 0, None)
         self._order: tuple[int, ...] | None = None
         existing = find_layer(viewer, image, "labels")
         if existing is not None and can_hold(existing, image):
@@ -112,7 +124,7 @@ class Workspace:
         self._check(self.target.layer)
         return self.target
 
-    def restore(self, saved: SavedSession, labels: NDArray[Any]) -> None:
+    def restore(self, saved: SavedSession, labels: NDArray[Any] | LabelPyramid) -> None:
         """Go on with a saved session in a new Labels layer; what is undone starts afresh.
 
         Raises
@@ -132,8 +144,11 @@ class Workspace:
             )
         for key in self.session.prompts:
             self.prompts.replace(key, None, frame)
-        layer = make_labels(self.image)
-        layer.data = labels
+        if isinstance(labels, LabelPyramid):
+            layer = store_layer(self.image, labels.path)
+        else:
+            layer = make_labels(self.image)
+            layer.data = labels
         self._add_above_image(layer)
         self.choose_labels(layer)
         self.session = Session(
@@ -168,10 +183,35 @@ class Workspace:
         brush = BrushWindow(self._viewer, self.image, self.target.layer)
         brush.open(self.frame()).selected_label = self.object_id
 
+    def layers_named(self, names: Collection[str]) -> list[Any]:
+        """Return the image layers of the viewer that have one of these names."""
+        return [
+            layer
+            for layer in self._viewer.layers
+            if layer.name in names and isinstance(layer, Image)
+        ]
+
     def next_object_id(self) -> int:
         """Return an id that no object has yet."""
         largest = 0 if self.target is None else self.target.largest_id
-        return max(self.session.next_object_id, largest + 1)
+        return max(self.session.next_object_id, largest + 1, max(self.found, default=0) + 1)
+
+    def summaries(self) -> tuple[ObjectSummary, ...]:
+        """Return the objects of the session and those that its labels hold beside them, by id."""
+        known, now = self._summarised, (self.session, self.session.revision, self.found)
+        if known[0] is not now[0] or known[1] != now[1] or known[2] is not now[2]:
+            self._summarised = now
+            self._summaries = self.session.summaries(self.found)
+        return self._summaries
+
+    def forget_found(self, object_ids: Collection[int]) -> None:
+        """Take objects out of what was found, until their labels are counted again."""
+        self.found = {key: one for key, one in self.found.items() if key not in set(object_ids)}
+        self.show_features()
+
+    def is_object(self, object_id: int) -> bool:
+        """Whether the labels hold pixels of an object."""
+        return object_id in self.found or any(key[0] == object_id for key in self.session.kept)
 
     def is_written(self, key: PromptKey) -> bool:
         """Whether a mask of this object was accepted or propagated on this plane."""
@@ -202,6 +242,21 @@ class Workspace:
                 raise
         return changed
 
+    def take_up_labels(self, changes: dict[PromptKey, Prompt | None], frame: PlaneFrame) -> None:
+        """Let the label of an object that was not made here be a part of its first prompt."""
+        census, target = self.census, self.target
+        for key, prompt in changes.items():
+            if prompt is None or prompt.mask is not None or census is None or target is None:
+                continue
+            if key in self.session.prompts or key in self.session.kept:
+                continue
+            window = found_window(target.array, key[0], frame.numbered(key[1]), census)
+            if window is not None:
+                rough = Prompt(*key, mask=window.mask, mask_origin=window.origin)
+                self.standing[key] = window
+                changes[key] = merge_prompts([prompt, rough])[key]
+                self.prompts.replace(key, changes[key], frame)
+
     def is_relabelled(self, frame: PlaneFrame) -> bool:
         """Whether prompts in the layers belong to other objects, or mean the opposite, now."""
         found, known = self.prompts.collect(frame), self.session.prompts
@@ -226,12 +281,13 @@ class Workspace:
     ) -> None:
         """Write masks of one plane into the labels, as a part of one step.
 
-        ``standing`` names masks in the labels that nobody kept here, and that give way.
+        ``standing`` names masks in the labels that nobody kept here, and that give way; left out,
+        those that became prompts.
         """
         target = self.ensure_labels()
         for key, mask in masks.items():
             earlier = change.kept.get(key, self.session.kept.get(key))
-            found = None if standing is None else standing.get(key)
+            found = (self.standing if standing is None else standing).get(key)
             edits = target.write(
                 key[0],
                 frame,
@@ -278,8 +334,14 @@ class Workspace:
         layer = None if self.target is None else self.target.layer
         if layer is not None:
             layer.refresh()
-            layer.features = features_of(self.session.summaries())
+            self.show_features()
         self.paint()
+
+    def show_features(self) -> None:
+        """Show the objects as the features of their labels."""
+        if self.target is not None:
+            layer = self.target.layer
+            layer.features = features_of(self.summaries(), layer.features)
 
     def paint(self) -> None:
         """Give prompts the colours of their objects."""
@@ -323,6 +385,7 @@ class Workspace:
     def _restart(self) -> None:
         """Forget the history; what is in the layers stays."""
         self.session = Session(prompts=dict(self.session.prompts))
+        self.found, self.standing = {}, {}
         if self.target is not None and self._order is not None:
             self.target = LabelTarget(self.target.layer, self._order)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["AxisView", "views_of_levels"]
+__all__ = ["AxisView", "JoinedViews", "views_of_layers", "views_of_levels"]
 
 
 class AxisView:
@@ -76,6 +76,65 @@ def views_of_levels(
         for level in levels
         if all(level.shape[axis] == levels[0].shape[axis] for axis in hidden)
     ]
+
+
+class JoinedViews:
+    """Views of equal shape as the channels of one array, on its first axis.
+
+    Parameters
+    ----------
+    views : sequence of AxisView
+        Types may differ; what is read has the type that holds them all.
+    """
+
+    def __init__(self, views: Sequence[AxisView]) -> None:
+        self._views = tuple(views)
+        self.shape = (len(self._views), *self._views[0].shape)
+        self.ndim = len(self.shape)
+        self.dtype = np.result_type(*(view.dtype for view in self._views))
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Read a part: a slice of the channels, then one integer or slice per axis of a view."""
+        channels, *rest = key
+        views = self._views[channels]
+        views = views if isinstance(views, tuple) else (views,)
+        return np.stack([view[tuple(rest)].astype(self.dtype, copy=False) for view in views])
+
+
+def views_of_layers(
+    pyramids: Sequence[Sequence[Any]],
+    axes: tuple[int, ...],
+    fixed: dict[int, int],
+    *,
+    rgb: bool = False,
+) -> tuple[list[Any], int | None]:
+    """Return the pixels of layers that are seen together, level by level.
+
+    Parameters
+    ----------
+    pyramids : sequence of sequence of array-like
+        The levels of each layer, from the bottom layer up, the largest level first.
+    axes, fixed
+        As in ``views_of_levels``.
+    rgb : bool
+        Whether the last axis of a single layer holds colours.
+
+    Returns
+    -------
+    levels : list of array-like
+        Of several layers those levels that all of them have, with the layers on the first axis.
+    channel_axis : int or None
+    """
+    views = [views_of_levels(levels, axes, fixed, channels=rgb) for levels in pyramids]
+    if len(views) == 1:
+        return list(views[0]), len(axes) if rgb else None
+    by_shape = [{view.shape: view for view in reversed(levels)} for levels in views]
+    shared = [
+        JoinedViews([levels[first.shape] for levels in by_shape])
+        for first in views[0]
+        if all(first.shape in levels for levels in by_shape)
+    ]
+    return shared, 0
 
 
 def _is_slice(part: int | slice) -> bool:

@@ -17,7 +17,7 @@ from napari_anysam.images.pixel_sizes import ome_tiff_sizes, ome_zarr_sizes
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["ImageFile", "read_image", "read_labels"]
+__all__ = ["ImageFile", "read_image", "read_labels", "read_levels"]
 
 READ_AT_ONCE_BYTES = 256 * 2**20
 _TIFF = (".tif", ".tiff", ".btf", ".lsm")
@@ -104,6 +104,48 @@ def read_image(path: str | PathLike[str], level: int = 0) -> ImageFile:
         )
         detail = str(error).strip().rstrip(".") or type(error).__name__
         raise ImageError(f"{path} could not be read ({detail}); {remedy}.") from error
+
+
+def read_levels(path: str | PathLike[str], level: int = 0) -> list[Any]:
+    """Open an image with its coarser levels, as ``read_image`` opens one of them.
+
+    Parameters
+    ----------
+    path : path
+    level : int
+        The first one; 0 is the largest.
+
+    Returns
+    -------
+    list of array-like
+        Largest first; one of an image that is no pyramid.
+
+    Raises
+    ------
+    ImageError
+        As ``read_image``.
+    """
+    first = read_image(path, level).array
+    stop = _count_levels(Path(path))
+    return [first, *(read_image(path, other).array for other in range(level + 1, stop))]
+
+
+def _count_levels(path: Path) -> int:
+    """Count the levels of a file that was opened before."""
+    if path.is_dir():
+        import zarr
+
+        node = zarr.open(str(path), mode="r")
+        if isinstance(node, zarr.Group) and "bioformats2raw.layout" in node.attrs:
+            node = node["0"]
+        multiscales = dict(node.attrs.get("ome", node.attrs)).get("multiscales")
+        return len(multiscales[0]["datasets"]) if multiscales else 1
+    if path.suffix.lower() in _TIFF:
+        import tifffile
+
+        with tifffile.TiffFile(path) as file:
+            return len(file.series[0].levels)
+    return 1
 
 
 def read_labels(path: str | PathLike[str], level: int = 0) -> ImageFile:

@@ -7,6 +7,8 @@ OME-Zarr label image (version 0.5), whose chunks exist once something was writte
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["LabelPyramid"]
+__all__ = ["LabelPyramid", "WrittenChunk"]
 
 CHUNK = 512
 """Rows and columns of a chunk."""
@@ -32,6 +34,28 @@ COARSEST = 1024
 _AXES = "tczyx"
 _TYPES = {"t": "time", "c": "channel"}
 _LARGEST_ID = "anysam_largest_id"
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenChunk:
+    """A chunk of a pyramid's first level that something was written into.
+
+    Parameters
+    ----------
+    index : tuple of int
+        Its plane along the leading axes.
+    rows, columns : slice
+        Half-open, inside the plane.
+    file : Path
+    stamp : tuple of int
+        When its file was written, in nanoseconds, and the file's bytes.
+    """
+
+    index: tuple[int, ...]
+    rows: slice
+    columns: slice
+    file: Path
+    stamp: tuple[int, int]
 
 
 class LabelPyramid:
@@ -72,6 +96,7 @@ class LabelPyramid:
             ) from error
         self._largest_id = int(largest)
         self.version = 0
+        self._digests: dict[Path, tuple[tuple[int, int], bytes]] = {}
 
     @classmethod
     def create(
@@ -126,6 +151,51 @@ class LabelPyramid:
     def largest_id(self) -> int:
         """The largest id that was ever written."""
         return self._largest_id
+
+    def written_chunks(self) -> Iterator[WrittenChunk]:
+        """Walk through the chunks of the first level that exist, in row-major order.
+
+        Raises
+        ------
+        LabelFileError
+            If the disk refuses.
+        """
+        root = self.path / "0" / "c"
+        with disk_errors(self.path):
+            files = root.glob("/".join("*" * self.ndim)) if root.is_dir() else ()
+            placed = [(tuple(map(int, file.relative_to(root).parts)), file) for file in files]
+            found = [(place, file, file.stat()) for place, file in sorted(placed)]
+        height, width = (int(size) for size in self.levels[0].chunks[-2:])
+        for (*index, row, column), file, status in found:
+            top, left = row * height, column * width
+            yield WrittenChunk(
+                tuple(index),
+                slice(top, min(top + height, self.shape[-2])),
+                slice(left, min(left + width, self.shape[-1])),
+                file,
+                (status.st_mtime_ns, status.st_size),
+            )
+
+    def digest(self) -> str:
+        """Name what the store holds: SHA-256 of the files of the first level, chunk by chunk.
+
+        Files are read again only if they were written since the last time.
+
+        Raises
+        ------
+        LabelFileError
+            If the disk refuses.
+        """
+        digests, whole = {}, sha256(f"{self.shape} {self.dtype}".encode())
+        with disk_errors(self.path):
+            for chunk in self.written_chunks():
+                stamp, own = self._digests.get(chunk.file, (None, b""))
+                if stamp != chunk.stamp:
+                    own = sha256(chunk.file.read_bytes()).digest()
+                digests[chunk.file] = chunk.stamp, own
+                whole.update(str(chunk.file.relative_to(self.path)).encode() + own)
+        self._digests = digests
+        return whole.hexdigest()
 
     def __getitem__(self, window: tuple[int | slice, ...]) -> NDArray[Any]:
         """Read a window of the first level."""

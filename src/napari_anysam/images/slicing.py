@@ -10,10 +10,11 @@ from napari_anysam.images.axis_view import AxisView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from napari_anysam.images.files import ImageFile
 
-__all__ = ["sliced"]
+__all__ = ["sliced", "sliced_levels"]
 
 
 def sliced(image: ImageFile, at: Sequence[str]) -> tuple[ImageFile, tuple[tuple[int, int], ...]]:
@@ -59,6 +60,24 @@ def sliced(image: ImageFile, at: Sequence[str]) -> tuple[ImageFile, tuple[tuple[
         units=tuple(image.units[axis] for axis in left) if image.units else (),
     )
     return part, tuple(sorted(fixed.items()))
+
+
+def sliced_levels(levels: Sequence[Any], taken: Sequence[tuple[int, int]]) -> list[Any]:
+    """Take the same indices of every level of a pyramid, as far as the levels share these axes.
+
+    Parameters
+    ----------
+    levels : sequence of array-like
+        Largest first.
+    taken : sequence of (axis, index)
+        As ``sliced`` returns it.
+    """
+    fixed, first = dict(taken), levels[0].shape
+    if not fixed:
+        return list(levels)
+    left = tuple(axis for axis in range(len(first)) if axis not in fixed)
+    same = [level for level in levels if all(level.shape[axis] == first[axis] for axis in fixed)]
+    return [AxisView(level, left, fixed) for level in same]
 
 
 def _parsed(image: ImageFile, text: str) -> tuple[int, int]:

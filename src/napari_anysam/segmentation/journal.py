@@ -37,6 +37,7 @@ __all__ = [
     "Run",
     "Write",
     "Writing",
+    "blended_layers",
     "painting_of",
     "plane_index",
     "record_of",
@@ -94,6 +95,8 @@ class Asked:
         The padding of its box, and how the chosen logits became a mask.
     view : (y0, x0, y1, x1) or None
         What the user saw of the plane; it bounds the regions of a click in a huge one.
+    layers : tuple of str
+        Names of the layers that were blended, from the bottom up; empty for the image alone.
     """
 
     prompt: Prompt
@@ -101,6 +104,7 @@ class Asked:
     choice: int = 0
     options: MaskOptions = field(default_factory=MaskOptions)
     view: Box | None = None
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,6 +146,8 @@ class Run:
         What was reviewed before the run, and left as it was.
     repaired : (object id, position along the axis) or None
         Of a repair: what was corrected, and where; it followed that object alone.
+    layers : tuple of str
+        As in ``Asked``.
     """
 
     axis: int
@@ -155,6 +161,7 @@ class Run:
     results: int
     locked: frozenset[PromptKey] = frozenset()
     repaired: tuple[int, int] | None = None
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,6 +230,21 @@ def painting_of(edits: Iterable[LabelEdit], kept: Mapping[PromptKey, KeptMask | 
         if edit.changed_pixels
     ]
     return Painting(tuple(paints), dict(kept))
+
+
+def blended_layers(entries: Iterable[Entry]) -> set[str]:
+    """Return the names of all layers that were blended for anything in a journal."""
+    names: set[str] = set()
+    for entry in entries:
+        if isinstance(entry, Painting):
+            continue
+        if entry.run is not None:
+            names.update(entry.run.layers)
+        for write in entry.writes:
+            recipe = None if write.mask is None else write.mask.recipe
+            for asked in () if recipe is None else recipe.asked:
+                names.update(asked.layers)
+    return names
 
 
 def recorded_masks(writing: Writing, _known: Windows) -> Masks:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anysam.errors import ModelNotFoundError, SessionError
-from napari_anysam.images.axis_view import AxisView, views_of_levels
+from napari_anysam.images.axis_view import views_of_layers
+from napari_anysam.images.label_pyramid import LabelPyramid
 from napari_anysam.images.planes import Planes, first_level
 from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.interactive import PlanePredictor
@@ -21,16 +22,13 @@ from napari_anysam.segmentation.tracking import Tracker
 from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
-    from numpy.typing import NDArray
-
-    from napari_anysam.images.conditioning import Conditioning
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.candidates import Prediction
     from napari_anysam.segmentation.journal import ModelRecord, Recipe, Run, Writing
-    from napari_anysam.segmentation.saved_session import SavedSession
+    from napari_anysam.segmentation.saved_session import ImageRecord, SavedSession
     from napari_anysam.segmentation.session import PromptKey
     from napari_anysam.segmentation.session_files import LoadedSession
     from napari_anysam.segmentation.windows import Window
@@ -46,7 +44,9 @@ def replay(
     image: Any,
     load: Callable[[ModelRecord], PromptableModel] | None = None,
     report: Callable[[str], None] | None = None,
-) -> NDArray[Any]:
+    others: Mapping[str, Any] | None = None,
+    into: LabelPyramid | None = None,
+) -> Any:
     """Make the labels of a session again.
 
     On the device, with the precision and the number of threads that are recorded, they are the
@@ -62,25 +62,45 @@ def replay(
         Gives the network of a record; by default ``load_recorded``.
     report : callable, optional
         Gets a few words before each entry of the journal.
+    others : mapping of str to array-like or list of levels, optional
+        The layers that were blended with the image, by the names in ``session.others``.
+
+    into : LabelPyramid, optional
+        An empty one of the labels' shape to write into, which labels in a store need; they are
+        written by windows.
 
     Returns
     -------
-    integer array
+    integer array, or ``into``
         In the image's order of axes, of the type that the labels had.
 
     Raises
     ------
     SessionError
-        If it is another image, or another network than the recorded one.
+        If labels of a store have nowhere to go, or it is another image, or another network than
+        the recorded one.
     ModelNotFoundError
         If a model that is needed is not on disk.
     """
     session, first = loaded.session, first_level(image)
     check_image(session.image, first)
-    levels = [first] if first is image else list(image)
+    pyramids = {session.image.name: _levels(session.image, image)}
+    for record in session.others:
+        if others is None or record.name not in others:
+            raise SessionError(
+                f"The network was shown the layer {record.name!r} too; give its file as well."
+            )
+        check_image(record, first_level(others[record.name]))
+        pyramids[record.name] = _levels(record, others[record.name])
     shape = tuple(loaded.labels.shape[axis] for axis in session.order)
+    again = _Again(session, pyramids, load or load_recorded, report or _silent)
+    if isinstance(loaded.labels, LabelPyramid):
+        if into is None or into.shape != loaded.labels.shape:
+            raise SessionError("The labels are in a store; give an empty one of the same shape.")
+        rewrite(session.journal, into, again.masks)
+        loaded.hand_edits.apply_to_windows(into)
+        return into
     labels = np.zeros(shape, loaded.labels.dtype)
-    again = _Again(session, levels, load or load_recorded, report or _silent)
     rewrite(session.journal, labels, again.masks)
     loaded.hand_edits.apply(labels)
     return np.ascontiguousarray(labels.transpose(np.argsort(session.order)))
@@ -137,11 +157,13 @@ class _Again:
     def __init__(
         self,
         session: SavedSession,
-        levels: Sequence[Any],
+        pyramids: Mapping[str, Sequence[Any]],
         load: Callable[[ModelRecord], PromptableModel],
         report: Callable[[str], None],
     ) -> None:
-        self._levels = levels
+        self._pyramids = pyramids
+        self._image = session.image.name
+        levels = pyramids[self._image]
         self._rgb = session.image.rgb
         self._order = session.order
         self._hidden = tuple(int(levels[0].shape[axis]) for axis in session.order[:-2])
@@ -153,7 +175,6 @@ class _Again:
     def masks(self, writing: Writing, known: Windows) -> Masks:
         """Return the masks of one entry, in their order."""
         if writing.run is not None:
-            _refuse_blends(writing.run.conditioning)
             return self._followed(writing.run, dict(known))
         return self._clicked(writing)
 
@@ -165,15 +186,14 @@ class _Again:
             yield write.key, self._window(write.key[1], write.mask.recipe)
 
     def _window(self, number: int | None, recipe: Recipe) -> Window | None:
-        planes = self._plane(number)
         prediction: Prediction | None = None
         with _threads(recipe.model):
             predictor = self._predictor_of(recipe.model)
             for asked in recipe.asked:
-                _refuse_blends(asked.conditioning)
+                planes = self._plane(number, asked.layers)
                 answer = predictor.predict(
                     WindowedPlane(planes, asked.conditioning),
-                    (number, asked.conditioning),
+                    (number, asked.conditioning, asked.layers),
                     planes.plane_shape,
                     asked.prompt,
                     previous=prediction,
@@ -196,7 +216,8 @@ class _Again:
         place = self._order.index(run.axis)
         with _threads(run.model):
             predictor = self._predictor_of(run.model)
-            tracker = Tracker(predictor.model, self._stack(run.axis, index), run.conditioning)
+            stack = self._stack(run.axis, index, run.layers)
+            tracker = Tracker(predictor.model, stack, run.conditioning)
 
             def number_of(position: int) -> int:
                 here = (*index[:place], position, *index[place + 1 :])
@@ -223,16 +244,27 @@ class _Again:
                     if (object_id, number) not in run.locked:
                         yield (object_id, number), tight_window(result.labels == object_id)
 
-    def _plane(self, number: int | None) -> Planes:
+    def _plane(self, number: int | None, layers: tuple[str, ...]) -> Planes:
         fixed = dict(zip(self._order[:-2], plane_index(number, self._hidden), strict=True))
-        views = views_of_levels(self._levels, self._order[-2:], fixed, channels=self._rgb)
-        return Planes.single(views, channel_axis=2 if self._rgb else None)
+        return Planes.single(*self._views(layers, self._order[-2:], fixed))
 
-    def _stack(self, axis: int, index: tuple[int, ...]) -> Planes:
+    def _stack(self, axis: int, index: tuple[int, ...], layers: tuple[str, ...]) -> Planes:
         fixed = dict(zip(self._order[:-2], index, strict=True))
         del fixed[axis]
-        view = AxisView(self._levels[0], (axis, *self._order[-2:]), fixed, channels=self._rgb)
-        return Planes(view, axis=0, channel_axis=3 if self._rgb else None)
+        levels, channel_axis = self._views(layers, (axis, *self._order[-2:]), fixed)
+        return Planes(levels, 1 if channel_axis == 0 else 0, channel_axis)
+
+    def _views(
+        self, layers: tuple[str, ...], axes: tuple[int, ...], fixed: dict[int, int]
+    ) -> tuple[list[Any], int | None]:
+        names = layers or (self._image,)
+        missing = [name for name in names if name not in self._pyramids]
+        if missing:
+            raise SessionError(
+                f"The network was shown the layer {missing[0]!r}, which was removed before the "
+                "session was saved; open the session in napari."
+            )
+        return views_of_layers([self._pyramids[name] for name in names], axes, fixed, rgb=self._rgb)
 
     def _predictor_of(self, record: ModelRecord) -> PlanePredictor:
         if self._predictor is None or record != self._record:
@@ -260,10 +292,7 @@ def _silent(_words: str) -> None:
     """Nobody asked for a report."""
 
 
-def _refuse_blends(conditioning: Conditioning) -> None:
-    """Refuse what was seen on several layers: a session names one image."""
-    if conditioning.paints:
-        raise SessionError(
-            f"The network was shown a blend of {conditioning.channels} layers, and a session knows "
-            "the pixels of one; open the session in napari, or segment with 'Blend' switched off."
-        )
+def _levels(record: ImageRecord, image: Any) -> list[Any]:
+    """Return as many levels as were read; a viewer may open fewer than a file holds."""
+    first = first_level(image)
+    return [first] if first is image else list(image)[: record.levels]

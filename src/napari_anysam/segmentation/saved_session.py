@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_anysam.errors import SessionError
 from napari_anysam.images.fingerprint import fingerprint
 from napari_anysam.segmentation.journal import Painting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from napari_anysam.images.conditioning import Conditioning
     from napari_anysam.segmentation.journal import Entry
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import KeptMask, PromptKey
 
-__all__ = ["ImageRecord", "SavedSession", "check_image"]
+__all__ = ["ImageRecord", "SavedSession", "check_image", "recorded_levels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class ImageRecord:
         Whether its last axis holds colours.
     fingerprint : str
         ``images.fingerprint.fingerprint`` of its pixels.
+    levels : int
+        How many levels of it were read, the largest first.
     """
 
     name: str
@@ -43,6 +47,7 @@ class ImageRecord:
     shape: tuple[int, ...]
     rgb: bool
     fingerprint: str
+    levels: int = 1
 
     def is_of(self, pixels: Any) -> bool:
         """Whether pixels (of the largest level) are those that were segmented."""
@@ -70,6 +75,8 @@ class SavedSession:
         The plane that was shown.
     conditioning : Conditioning or None
         How the image was shown.
+    others : sequence of ImageRecord
+        The layers that were blended with the image.
     """
 
     image: ImageRecord
@@ -80,6 +87,7 @@ class SavedSession:
     object_id: int = 1
     plane: int | None = None
     conditioning: Conditioning | None = None
+    others: tuple[ImageRecord, ...] = ()
 
     @property
     def kept(self) -> dict[PromptKey, KeptMask]:
@@ -91,6 +99,40 @@ class SavedSession:
             else:
                 kept.update((write.key, write.mask) for write in entry.writes)
         return {key: mask for key, mask in kept.items() if mask is not None}
+
+
+def recorded_levels(record: ImageRecord, levels: Sequence[Any]) -> list[Any]:
+    """Return the part of a file that was segmented: viewers show channels as layers of their own.
+
+    Parameters
+    ----------
+    record : ImageRecord
+    levels : sequence of array-like
+        What a file holds, the largest level first.
+
+    Returns
+    -------
+    list of array-like
+        The levels of the first channel with the recorded pixels; all there is if none has them.
+    """
+    shape = tuple(int(size) for size in levels[0].shape)
+    for axis in range(len(shape)):
+        if shape[:axis] + shape[axis + 1 :] != record.shape:
+            continue
+        for index in range(shape[axis]):
+            channel = [_along(level, axis, index) for level in levels]
+            if record.is_of(channel[0]):
+                return channel
+    return list(levels)
+
+
+def _along(array: Any, axis: int, index: int) -> Any:
+    """Return an array without one axis; what lies on disk stays there."""
+    if not isinstance(array, np.ndarray):
+        import dask.array as da
+
+        array = da.from_array(array)
+    return array[(*(slice(None),) * axis, index)]
 
 
 def check_image(record: ImageRecord, pixels: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.segmentation.journal import painting_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from napari_anysam.segmentation.journal import Entry, Recipe
+    from napari_anysam.segmentation.label_census import FoundObject
     from napari_anysam.segmentation.labels import LabelEdit
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.windows import Window
@@ -78,15 +80,15 @@ class ObjectSummary:
     object_id : int
     class_name : str
     planes : tuple of int
-        Planes with a kept mask or a prompt, ascending; empty in 2D.
+        Planes with a kept mask, a prompt or pixels in the labels, ascending; empty in 2D.
     score : float or None
         Lowest predicted IoU of its kept masks.
     area : int
-        Pixels of its kept masks.
+        Its pixels in the labels; those of its kept masks until they were counted.
     model : str
-        Names of the models that made them.
+        Names of the models that made them; empty for an object from a file or a brush.
     kept : bool
-        Whether any mask of it was kept.
+        Whether any mask of it was kept, or was in the labels before.
     """
 
     object_id: int
@@ -200,7 +202,8 @@ class Session:
     _done: list[Step] = field(default_factory=list)
     _undone: list[Step] = field(default_factory=list)
     _group: list[Step] | None = None
-    _touched: deque[tuple[int, Step]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    _touched: set[tuple[int, ...]] = field(default_factory=set)
+    _latest: deque[tuple[int, Step]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -227,8 +230,16 @@ class Session:
         """Return the prompts of one object, by plane in the order they were first given."""
         return tuple(prompt for key, prompt in self.prompts.items() if key[0] == object_id)
 
-    def summaries(self) -> tuple[ObjectSummary, ...]:
-        """Return all objects, by id."""
+    def summaries(
+        self, found: Mapping[int, FoundObject] = MappingProxyType({})
+    ) -> tuple[ObjectSummary, ...]:
+        """Return all objects, by id.
+
+        Parameters
+        ----------
+        found : mapping of int to FoundObject, optional
+            What the labels hold, made in this session or not.
+        """
         kept: dict[int, list[KeptMask]] = {}
         planes: dict[int, set[int]] = {}
         for (object_id, plane), mask in self.kept.items():
@@ -236,22 +247,30 @@ class Session:
             planes.setdefault(object_id, set()).update([] if plane is None else [plane])
         for object_id, plane in self.prompts:
             planes.setdefault(object_id, set()).update([] if plane is None else [plane])
+        for object_id, one in found.items():
+            planes.setdefault(object_id, set()).update(one.planes)
         return tuple(
             _summary(
                 object_id,
                 self.classes.get(object_id, ""),
                 tuple(sorted(planes.get(object_id, ()))),
                 kept.get(object_id, []),
+                found.get(object_id),
             )
-            for object_id in self.object_ids
+            for object_id in sorted({*self.object_ids, *found})
         )
 
     def touched_since(self, revision: int) -> set[PromptKey] | None:
         """Return the objects and planes that changed since a revision; None if too long ago."""
-        if self.revision - revision > len(self._touched):
+        if self.revision - revision > len(self._latest):
             return None
-        steps = [step for number, step in self._touched if number > revision]
+        steps = [step for number, step in self._latest if number > revision]
         return {key for step in steps for part in parts_of(step) for key in keys_of(part)}
+
+    def take_touched(self) -> set[tuple[int, ...]]:
+        """Return the planes whose labels were changed since the last time this was asked."""
+        touched, self._touched = self._touched, set()
+        return touched
 
     def set_prompt(self, key: PromptKey, prompt: Prompt | None) -> None:
         """Replace the prompt of one object on one plane; None removes it."""
@@ -299,6 +318,7 @@ class Session:
         self._set_kept(after)
         entry = painting_of(edits, after) if entry is None else entry
         self.journal.append(entry)
+        self._touched.update(edit.index for edit in edits)
         self._record(LabelStep(tuple(edits), description, entry, before, after))
 
     @contextmanager
@@ -327,7 +347,7 @@ class Session:
             return None
         step = self._done.pop()
         self._undone.append(step)
-        self._touch(step)
+        self._note(step)
         for part in reversed(tuple(parts_of(step))):
             self._apply(part, forward=False, labels=labels)
         return step
@@ -338,7 +358,7 @@ class Session:
             return None
         step = self._undone.pop()
         self._done.append(step)
-        self._touch(step)
+        self._note(step)
         for part in parts_of(step):
             self._apply(part, forward=True, labels=labels)
         return step
@@ -346,13 +366,17 @@ class Session:
     def _apply(self, step: SimpleStep, *, forward: bool, labels: Any = None) -> None:
         if isinstance(step, PromptStep):
             _set(self.prompts, step.key, step.after if forward else step.before)
-        elif isinstance(step, ClassStep):
+            return
+        if isinstance(step, ClassStep):
             _set(self.classes, step.object_id, (step.after if forward else step.before) or None)
-        elif isinstance(step, ReviewStep):
+            return
+        if isinstance(step, ReviewStep):
             added = step.reviewed is forward
             change = self.reviewed.update if added else self.reviewed.difference_update
             change(step.keys)
-        elif forward:
+            return
+        self._touched.update(edit.index for edit in step.edits)
+        if forward:
             for edit in step.edits:
                 edit.redo(labels)
             self.journal.append(step.entry)
@@ -367,12 +391,12 @@ class Session:
         for key, mask in kept.items():
             _set(self.kept, key, mask)
 
-    def _touch(self, step: Step) -> None:
+    def _note(self, step: Step) -> None:
         self.revision += 1
-        self._touched.append((self.revision, step))
+        self._latest.append((self.revision, step))
 
     def _record(self, step: Step) -> None:
-        self._touch(step)
+        self._note(step)
         if self._group is not None:
             self._group.append(step)
             return
@@ -398,7 +422,11 @@ def _set(values: dict[Any, Any], key: Any, value: Any) -> None:
 
 
 def _summary(
-    object_id: int, class_name: str, planes: tuple[int, ...], kept: list[KeptMask]
+    object_id: int,
+    class_name: str,
+    planes: tuple[int, ...],
+    kept: list[KeptMask],
+    found: FoundObject | None,
 ) -> ObjectSummary:
     scores = [mask.score for mask in kept if mask.score is not None]
     return ObjectSummary(
@@ -406,7 +434,7 @@ def _summary(
         class_name=class_name,
         planes=planes,
         score=min(scores, default=None),
-        area=sum(mask.window.area for mask in kept),
+        area=sum(mask.window.area for mask in kept) if found is None else found.area,
         model=", ".join(sorted({mask.model for mask in kept if mask.model})),
-        kept=bool(kept),
+        kept=bool(kept) or found is not None,
     )

@@ -18,10 +18,17 @@ from filelock import FileLock, Timeout
 from napari_anysam.errors import AnySAMError, ImageError, LabelFileError, SessionError
 from napari_anysam.images.files import read_labels
 from napari_anysam.images.label_files import write_labels
+from napari_anysam.images.label_pyramid import LabelPyramid
 from napari_anysam.images.safe_writing import disk_errors, replace_file
 from napari_anysam.segmentation.hand_edits import HandEdits
 from napari_anysam.segmentation.journal import rewrite
-from napari_anysam.segmentation.session_schema import LabelsFile, parse
+from napari_anysam.segmentation.session_schema import LabelsFile, SessionFile, StoreFile, parse
+from napari_anysam.segmentation.session_stores import (
+    describe_store,
+    edits_of_store,
+    open_store,
+    was_changed,
+)
 from napari_anysam.segmentation.session_values import Describing, Reading
 
 if TYPE_CHECKING:
@@ -48,8 +55,8 @@ class LoadedSession:
     Parameters
     ----------
     session : SavedSession
-    labels : integer array
-        In the image's order of axes.
+    labels : integer array or LabelPyramid
+        In the image's order of axes; a label store is opened where it lies.
     hand_edits : HandEdits
         Of the labels in ``session.order``.
     versions : mapping of str to str
@@ -57,7 +64,7 @@ class LoadedSession:
     """
 
     session: SavedSession
-    labels: NDArray[Any]
+    labels: NDArray[Any] | LabelPyramid
     hand_edits: HandEdits
     versions: Mapping[str, str]
 
@@ -95,8 +102,9 @@ def save_session(folder: str | PathLike[str], session: SavedSession, labels: Any
     folder : path
         One that ``lock_session`` gave.
     session : SavedSession
-    labels : integer array
-        In the image's order of axes; read here, so in the calling thread.
+    labels : integer array or LabelPyramid
+        In the image's order of axes; read here, so in the calling thread. A label store stays where
+        it is: the session says where, and what it held.
 
     Raises
     ------
@@ -104,6 +112,11 @@ def save_session(folder: str | PathLike[str], session: SavedSession, labels: Any
         If the disk refuses, or the labels are larger than 2 GiB.
     """
     folder = Path(folder)
+    if isinstance(labels, LabelPyramid):
+        store = describe_store(labels)
+        hand_name = _save_hand_edits(folder, edits_of_store(session, labels))
+        _write_session(folder, session, store, None, hand_name)
+        return
     labels = _copied(labels)
     ordered = labels.transpose(session.order)
     explained = np.zeros(ordered.shape, labels.dtype)
@@ -115,19 +128,13 @@ def save_session(folder: str | PathLike[str], session: SavedSession, labels: Any
         stack = labels if labels.ndim <= 3 else labels.reshape(-1, *labels.shape[-2:])
         write_labels(folder / labels_name, stack)
     hand_name = _save_hand_edits(folder, hand_edits)
-    described = Describing().session(
-        session,
-        LabelsFile(
-            file=labels_name,
-            sha256=digest,
-            shape=labels.shape,
-            dtype=labels.dtype.newbyteorder("=").name,
-        ),
-        hand_name,
+    file = LabelsFile(
+        file=labels_name,
+        sha256=digest,
+        shape=labels.shape,
+        dtype=labels.dtype.newbyteorder("=").name,
     )
-    text = described.model_dump_json(indent=1)
-    replace_file(folder / _SESSION, lambda path: _write_text(path, text))
-    _tidy(folder, {_SESSION, labels_name, hand_name})
+    _write_session(folder, session, file, labels_name, hand_name)
 
 
 def load_session(folder: str | PathLike[str]) -> LoadedSession:
@@ -149,8 +156,7 @@ def load_session(folder: str | PathLike[str]) -> LoadedSession:
     file = parse(text, path)
     try:
         session = Reading(file).session()
-        hand_edits = _load_hand_edits(folder, file.hand_edits)
-        labels = _load_labels(folder, file.labels)
+        labels, hand_edits = _load_labels_and_edits(folder, file, session)
     except SessionError:
         raise
     except (AnySAMError, OSError, ValueError, IndexError, KeyError, TypeError) as error:
@@ -163,6 +169,30 @@ def load_session(folder: str | PathLike[str]) -> LoadedSession:
             f"{path} is damaged (order: {session.order}); restore the folder from a backup."
         )
     return LoadedSession(session, labels, hand_edits, file.versions)
+
+
+def _write_session(
+    folder: Path,
+    session: SavedSession,
+    labels: LabelsFile | StoreFile,
+    labels_name: str | None,
+    hand_name: str | None,
+) -> None:
+    text = Describing().session(session, labels, hand_name).model_dump_json(indent=1)
+    replace_file(folder / _SESSION, lambda path: _write_text(path, text))
+    _tidy(folder, {_SESSION, labels_name, hand_name})
+
+
+def _load_labels_and_edits(
+    folder: Path, file: SessionFile, session: SavedSession
+) -> tuple[NDArray[Any] | LabelPyramid, HandEdits]:
+    if isinstance(file.labels, LabelsFile):
+        hand_edits = _load_hand_edits(folder, file.hand_edits)
+        return _load_labels(folder, file.labels), hand_edits
+    store = open_store(folder, file.labels)
+    if was_changed(store, file.labels):
+        return store, edits_of_store(session, store)
+    return store, _load_hand_edits(folder, file.hand_edits)
 
 
 def _copied(labels: Any) -> NDArray[Any]:

@@ -29,6 +29,7 @@ __all__ = [
     "RecipeFile",
     "RunFile",
     "SessionFile",
+    "StoreFile",
     "WritingFile",
     "parse",
 ]
@@ -52,6 +53,7 @@ class ImageFile(_Record):
     shape: tuple[int, ...]
     rgb: bool
     fingerprint: str
+    levels: int = Field(default=1, ge=1)
 
 
 class LabelsFile(_Record):
@@ -61,6 +63,13 @@ class LabelsFile(_Record):
     sha256: str
     shape: tuple[int, ...]
     dtype: str
+
+
+class StoreFile(_Record):
+    """A label store that is not in the folder: where it lies, and what it held."""
+
+    store: str
+    digest: str
 
 
 class ModelFile(_Record):
@@ -99,6 +108,7 @@ class AskedFile(_Record):
     choice: int = Field(ge=0)
     options: OptionsFile
     view: tuple[float, float, float, float] | None = None
+    layers: tuple[str, ...] = ()
 
 
 class RecipeFile(_Record):
@@ -131,6 +141,7 @@ class RunFile(_Record):
     conditioning: int = Field(ge=0)
     model: int = Field(ge=0)
     results: int = Field(ge=0)
+    layers: tuple[str, ...] = ()
 
 
 class WritingFile(_Record):
@@ -168,8 +179,9 @@ class SessionFile(_Record):
     schema_version: Literal[1] = 1
     versions: dict[str, str]
     image: ImageFile
+    others: tuple[ImageFile, ...] = ()
     order: tuple[int, ...]
-    labels: LabelsFile
+    labels: LabelsFile | StoreFile
     hand_edits: str | None
     object_id: int = Field(ge=1)
     plane: int | None

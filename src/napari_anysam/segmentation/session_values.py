@@ -43,6 +43,7 @@ from napari_anysam.segmentation.session_schema import (
     RecipeFile,
     RunFile,
     SessionFile,
+    StoreFile,
     WritingFile,
 )
 from napari_anysam.segmentation.windows import Window
@@ -67,14 +68,14 @@ class Describing:
     conditionings: list[Conditioning] = field(default_factory=list)
 
     def session(
-        self, session: SavedSession, labels: LabelsFile, hand_edits: str | None
+        self, session: SavedSession, labels: LabelsFile | StoreFile, hand_edits: str | None
     ) -> SessionFile:
         """Return all that ``session.json`` says.
 
         Parameters
         ----------
         session : SavedSession
-        labels : LabelsFile
+        labels : LabelsFile or StoreFile
         hand_edits : str or None
             Name of their file.
         """
@@ -83,6 +84,7 @@ class Describing:
         return SessionFile(
             versions=_versions(),
             image=ImageFile(**asdict(session.image)),
+            others=tuple(ImageFile(**asdict(other)) for other in session.others),
             order=session.order,
             labels=labels,
             hand_edits=hand_edits,
@@ -131,6 +133,7 @@ class Describing:
                 choice=one.choice,
                 options=OptionsFile(**asdict(one.options)),
                 view=one.view,
+                layers=one.layers,
             )
             for one in recipe.asked
         )
@@ -147,6 +150,7 @@ class Describing:
             conditioning=_position(self.conditionings, run.conditioning),
             model=_position(self.models, run.model),
             results=run.results,
+            layers=run.layers,
         )
 
 
@@ -181,6 +185,7 @@ class Reading:
             conditioning=None
             if file.conditioning is None
             else self._conditioning(file.conditioning),
+            others=tuple(ImageRecord(**other.model_dump()) for other in file.others),
         )
 
     def _entry(self, entry: EntryFile) -> Entry:
@@ -206,6 +211,7 @@ class Reading:
                 one.choice,
                 MaskOptions(**one.options.model_dump()),
                 one.view,
+                one.layers,
             )
             for one in recipe.asked
         )
@@ -222,6 +228,7 @@ class Reading:
             conditioning=self._conditioning(run.conditioning),
             model=self._model(run.model),
             results=run.results,
+            layers=run.layers,
         )
 
     def _conditioning(self, position: int) -> Conditioning:
