@@ -56,6 +56,9 @@ class Clicking:
         Whether a second box on a plane begins another object, rather than replace the first.
     each_click_new : bool
         Whether every positive click is an object, whose mask is written at once.
+    accepts_on_next : bool
+        Whether beginning or choosing another object accepts the running mask. Otherwise only
+        ``accept`` writes it; its prompts stay, so that the object can be gone on with.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Clicking:
         self.kept = 0
         self.each_box_new = True
         self.each_click_new = False
+        self.accepts_on_next = True
         self.clicks = ClickQueue(inference, self._keep_clicked, self._failed)
         self._on_many = on_many
 
@@ -202,10 +206,11 @@ class Clicking:
     def keep_fresh(self) -> None:
         """Accept a mask that the user has just made; one they only came back to stays as it was."""
         request, answer = self.running.request, self.running.answer
-        if request is not None and request.fresh:
-            self.running.commit()
-        elif answer is not None and answer.request.fresh:
-            self._keep_answer(answer)
+        if self.accepts_on_next:
+            if request is not None and request.fresh:
+                self.running.commit()
+            elif answer is not None and answer.request.fresh:
+                self._keep_answer(answer)
         self.running.drop()
 
     def begin_object(self, object_id: int) -> None:

@@ -16,6 +16,7 @@ from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.describe import describe
+from napari_anysam._napari.found import FoundObjects
 from napari_anysam._napari.from_label import labels_like
 from napari_anysam._napari.image_control import ImageControl
 from napari_anysam._napari.inference import InferenceThread
@@ -74,6 +75,8 @@ class SegmentController:
         How the image is seen.
     precomputing : Precomputing
         Encodes stacks in the background.
+    found : FoundObjects
+        What a search for everything has found, to be looked through.
     """
 
     changed = Signal()
@@ -93,7 +96,8 @@ class SegmentController:
             self._on_prompts_relabelled,
             self._on_view,
         )
-        self._runs = Runs(self._clicking, self._inference, self._tell)
+        self.found = FoundObjects(viewer, self._clicking, self.delete_objects, self._tell)
+        self._runs = Runs(self._clicking, self._inference, self._tell, self.found.begin)
         self.objects = Objects(viewer, self._clicking)
         self.looks = ImageControl(viewer, self._inference, self._clicking, self._tell)
         self.precomputing = Precomputing(self._inference, self._tell)
@@ -238,11 +242,12 @@ class SegmentController:
         self._tell()
 
     def new_object(self) -> None:
-        """Accept the running mask, if there is one, and begin another object."""
+        """Begin another object; as ``let_next_accept`` says, the running mask is accepted first."""
         work = self.workspace
         if work is not None:
             with reporting():
-                self._clicking.accept()
+                if self._clicking.accepts_on_next:
+                    self._clicking.accept()
                 self._clicking.begin_object(work.next_object_id())
             self._tell()
 
@@ -296,6 +301,10 @@ class SegmentController:
     def let_each_box_be_new(self, each: bool) -> None:
         """Say whether a second box is another object, or replaces the first."""
         self._clicking.each_box_new = each
+
+    def let_next_accept(self, accept: bool) -> None:
+        """Say whether beginning or choosing another object accepts the running mask."""
+        self._clicking.accepts_on_next = accept
 
     def shape_masks(self, options: MaskOptions) -> None:
         """Turn logits into masks in this way from now on, in the preview too."""
@@ -426,6 +435,7 @@ class SegmentController:
         self._inference.stop(_PATIENCE_AT_CLOSE)
         self._clicking.running.drop()
         self._clicking.running.preview.remove()
+        self.found.end()
         self._clicking.work = None
         self._workspaces.clear()
 
@@ -457,6 +467,7 @@ class SegmentController:
 
     def _leave(self) -> None:
         self._tools.stop()
+        self.found.end()
         self._clicking.running.drop()
         self._runs.cancel()
         self.looks.leave()

@@ -41,6 +41,8 @@ class Runs:
     inference : InferenceThread
     on_change : callable
         Called when a run made progress or ended.
+    on_found : callable
+        Called with the workspace, the plane and the ids of new objects that a run has found.
 
     Attributes
     ----------
@@ -53,11 +55,16 @@ class Runs:
     """
 
     def __init__(
-        self, clicking: Clicking, inference: InferenceThread, on_change: Callable[[], None]
+        self,
+        clicking: Clicking,
+        inference: InferenceThread,
+        on_change: Callable[[], None],
+        on_found: Callable[[Workspace, PlaneFrame, Sequence[int]], None],
     ) -> None:
         self._clicking = clicking
         self._inference = inference
         self._on_change = on_change
+        self._on_found = on_found
         self.propagation: Propagation | None = None
         self.last: Propagation | None = None
         self.bulk: BulkRun | None = None
@@ -183,7 +190,9 @@ class Runs:
         if error is not None:
             report(error)
         if run is not None:
-            self._clicking.kept += run.found
+            self._clicking.kept += len(run.found)
             if run.work is self._clicking.work:
                 self._clicking.begin_object(run.work.next_object_id())
+                if run.new_ids:
+                    self._on_found(run.work, run.frame, run.found)
         self._on_change()
