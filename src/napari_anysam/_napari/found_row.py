@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
+    QFormLayout,
     QGridLayout,
-    QHBoxLayout,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
@@ -43,7 +43,6 @@ class FoundRow(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.least_score = QDoubleSpinBox()
         self.least_score.setRange(0, 1)
         self.least_score.setSingleStep(0.05)
-        self.least_score.setPrefix("score ")
         self.least_score.setToolTip("Objects of a lower predicted score are dropped together.")
         self.least_area = QSpinBox()
         self.least_area.setRange(0, 10**9)
@@ -92,18 +91,16 @@ class FoundRow(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._found.drop_below(self.least_score.value(), self.least_area.value())
 
     def _lay_out(self) -> None:
-        walk = QHBoxLayout()
-        for button, stretch in (
-            (self.previous_button, 1),
-            (self.keep_button, 2),
-            (self.drop_button, 2),
-            (self.done_button, 2),
+        walk = QGridLayout()
+        for place, button in enumerate(
+            (self.previous_button, self.keep_button, self.drop_button, self.done_button)
         ):
-            walk.addWidget(button, stretch)
-        below = QGridLayout()
-        below.addWidget(self.least_score, 0, 0)
-        below.addWidget(self.least_area, 0, 1)
-        below.addWidget(self.below_button, 0, 2)
+            walk.addWidget(button, place // 2, place % 2)
+        below = QFormLayout()
+        below.setContentsMargins(0, 0, 0, 0)
+        below.addRow("Least score", self.least_score)
+        below.addRow("Least area", self.least_area)
+        below.addRow(self.below_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.words)

@@ -142,7 +142,7 @@ class KeyField(QKeySequenceEdit):  # type: ignore[misc]  # Qt has no types here
         super().__init__(parent)
         self._on_key = on_key
         self._key = ""
-        self.setFixedWidth(110)
+        self.setFixedWidth(92)
         # A click chooses it; otherwise turning the wheel over the panel would, too.
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
 

@@ -67,7 +67,7 @@ def layer_export(
                 "'anysam export'."
             ) from error
     axes = _axes_of(labels)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = dict(_about_objects(labels))
     if axes is not None:
         options["units"] = known_units([_unit(unit) for unit in labels.units], axes)
     if image is not None:
@@ -89,7 +89,6 @@ def layer_export(
         axes=axes,
         scale=tuple(map(float, np.abs(labels.scale))),
         **options,
-        **_about_objects(labels),
         overwrite=overwrite,
     )
 

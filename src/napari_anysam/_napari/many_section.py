@@ -9,7 +9,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
-    QHBoxLayout,
+    QGridLayout,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -124,9 +124,10 @@ class ManySection(QWidget):  # type: ignore[misc]  # Qt has no types here
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Labels", self.labels)
         form.addRow("Refine", self.kind)
-        buttons = QHBoxLayout()
-        for button in (self.refine_button, self.everything_button, self.cancel_button):
-            buttons.addWidget(button)
+        buttons = QGridLayout()  # three in a row are too wide for a narrow dock
+        buttons.addWidget(self.refine_button, 0, 0)
+        buttons.addWidget(self.everything_button, 0, 1)
+        buttons.addWidget(self.cancel_button, 1, 0, 1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.each_click)

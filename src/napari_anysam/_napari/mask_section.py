@@ -94,7 +94,8 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     @property
     def chosen_policy(self) -> WritePolicy:
         """What a mask may take."""
-        return _POLICIES[self.policy.currentIndex()][1]
+        index: int = self.policy.currentIndex()
+        return _POLICIES[index][1]
 
     def show_settings(
         self, options: MaskOptions, policy: WritePolicy, *, accept_on_next: bool
