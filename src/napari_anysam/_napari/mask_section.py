@@ -26,6 +26,9 @@ __all__ = ["MaskSection"]
 _HIGHEST_THRESHOLD = 6.0
 """Logits of masks that are sure of themselves lie beyond it."""
 
+_NARROW = 90
+"""Pixels that a field needs at least."""
+
 _POLICIES: tuple[tuple[str, WritePolicy], ...] = (
     ("Protect others", "protect"),
     ("Take over", "over"),
@@ -68,7 +71,7 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.policy.setMinimumContentsLength(6)
         for title, _ in _POLICIES:
             self.policy.addItem(title)
-        self.accept_on_next = QCheckBox("Next object accepts this one")
+        self.accept_on_next = QCheckBox("Accept on next object")
         self.accept_on_next.setChecked(True)
         self._explain()
         self._lay_out()
@@ -144,6 +147,10 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         form.addRow("Box padding", self.padding)
         form.addRow("Write", self.policy)
         form.addRow(self.accept_on_next)
+        for field in (self.threshold, self.smallest_area, self.fill_holes, self.smoothing):
+            field.setMinimumWidth(_NARROW)  # their own minimum is too wide for a narrow dock
+        self.padding.setMinimumWidth(_NARROW)
+        self.policy.setMinimumWidth(_NARROW)
 
 
 def _pixels() -> QSpinBox:

@@ -85,11 +85,11 @@ class SessionSection(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
-        buttons.addWidget(self.save, 1)
         buttons.addWidget(self.folder_button)
         buttons.addWidget(self.open_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.save)  # beside the buttons it is too wide for a narrow dock
         layout.addLayout(buttons)
         layout.addWidget(self.words)
 
