@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_anysam.export.formats import export_labels
     from napari_anysam.networks.load import load_model
     from napari_anysam.segmentation.everything import segment_everything
+    from napari_anysam.segmentation.everything_by_points import EverythingOptions
     from napari_anysam.segmentation.interactive import segment
     from napari_anysam.segmentation.label_prompts import prompts_from_labels
     from napari_anysam.segmentation.mask_options import MaskOptions
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.tracking import propagate
 
 __all__ = [
+    "EverythingOptions",
     "MaskOptions",
     "Prompt",
     "Scribble",
@@ -35,6 +37,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "EverythingOptions": "napari_anysam.segmentation.everything_by_points",
     "MaskOptions": "napari_anysam.segmentation.mask_options",
     "Prompt": "napari_anysam.segmentation.prompts",
     "Scribble": "napari_anysam.segmentation.prompts",

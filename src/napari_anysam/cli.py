@@ -118,7 +118,7 @@ def _add_segment(commands: Any) -> None:
     parser = commands.add_parser(
         "segment",
         help="segment one image",
-        description="Segment the prompted objects of one image, or all that a model proposes.",
+        description="Segment the prompted objects of one image, or all that a model finds.",
     )
     parser.add_argument("image", metavar="IMAGE", type=Path, help="TIFF, PNG, JPEG or Zarr")
     objects = parser.add_mutually_exclusive_group(required=True)
@@ -132,7 +132,7 @@ def _add_segment(commands: Any) -> None:
     objects.add_argument(
         "--everything",
         action="store_true",
-        help="every object that the model proposes (fastsam-s, fastsam-x)",
+        help="every object: what the model proposes, or answers at a grid of points",
     )
     parser.add_argument(
         "--as",
@@ -186,7 +186,7 @@ def _segment(options: argparse.Namespace) -> None:
 
     changes = _proposal_changes(options)
     model = load_model(options)
-    if changes or options.everything:
+    if changes:
         proposing = check_proposes(model)
         proposing.options = replace(proposing.options, **changes)
     from napari_anysam import segment, segment_everything

@@ -11,12 +11,23 @@ from fast_sam_oracle import needs_ultralytics, oracle_network
 from seeded_weights import seeded_image
 
 
-def test_a_model_that_answers_prompts_only(anysam, tmp_path, image):
+def test_a_model_that_answers_prompts_is_asked_at_a_grid_of_points(anysam, tmp_path):
+    rows, columns = np.indices((80, 80))
+    disc = (rows - 40) ** 2 + (columns - 36) ** 2 <= 15**2
+    tifffile.imwrite(tmp_path / "i.tif", np.where(disc, 190, 40).astype(np.uint8))
     output = tmp_path / "o.tif"
-    code, out, err = anysam("segment", image[0], "--everything", "-q", "-o", output)
+    code, out, err = anysam("segment", tmp_path / "i.tif", "--everything", "-q", "-o", output)
+    assert (code, out, err) == (0, f"{output}\n", "")
+    labels = tifffile.imread(output)
+    assert labels[40, 36] > 0
+    assert labels[2, 78] == 0
+
+
+def test_options_of_proposals_are_refused_for_it(anysam, tmp_path, image):
+    output = tmp_path / "o.tif"
+    code, out, err = anysam("segment", image[0], "--everything", "--conf", "0.5", "-o", output)
     assert (code, out) == (1, "")
-    assert "answers prompts only" in err
-    assert "fastsam-s" in err
+    assert "proposes no objects by itself" in err
     assert not output.exists()
 
 

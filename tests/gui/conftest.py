@@ -232,3 +232,9 @@ def new_desk(make_napari_viewer_proxy, loaded_model):
     desk = Desk(make_napari_viewer_proxy(show=True))
     yield desk
     desk.widget.close_quietly()
+
+
+@pytest.fixture(autouse=True)
+def _own_preferences(monkeypatch, tmp_path):
+    """Keep what tests set out of this user's preferences, and of the next test's."""
+    monkeypatch.setenv("ANYSAM_CONFIG", str(tmp_path / "config"))

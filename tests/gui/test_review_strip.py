@@ -143,7 +143,7 @@ def test_a_repair_changes_one_object_up_to_what_is_reviewed(desk, stack):
     desk.control.labels.data[1] = wrong  # reviewed
     desk.control.labels.refresh()
     click_strip(desk, 1, 4)
-    desk.key(Qt.Key.Key_G, Qt.KeyboardModifier.AltModifier)
+    desk.key(Qt.Key.Key_U, Qt.KeyboardModifier.ControlModifier)
     finish(desk)
     assert np.array_equal(desk.labels[0], before[0])
     assert np.array_equal(desk.labels[1], wrong)

@@ -1,5 +1,7 @@
 """Everything in an image, without a prompt."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -85,8 +87,22 @@ def test_the_network_sees_the_contrast_asked_for(image):
     assert model.seen.shape == (*SHAPE, 3)
 
 
-def test_a_model_that_waits_for_prompts_says_which_ones_do_not(nano, image):
-    with pytest.raises(CapabilityError, match=r"anysam-nano.* choose fastsam-s or fastsam-x"):
+def test_a_model_that_waits_for_prompts_is_asked_at_a_grid_of_points(nano):
+    rows, columns = np.indices((96, 128))
+    discs = [(rows - 30) ** 2 + (columns - y) ** 2 <= 12**2 for y in (30, 90)]
+    picture = np.where(discs[0] | discs[1], 190, 40).astype(np.uint8)
+    options = anysam.EverythingOptions(points_per_side=10)
+    labels = anysam.segment_everything(picture, nano, options=options)
+    assert set(np.unique(labels)) == {0, 1, 2}
+    for disc in discs:
+        found = labels == np.bincount(labels[disc]).argmax()
+        assert (found & disc).sum() / (found | disc).sum() > 0.7
+
+
+def test_a_model_for_boxes_alone_is_refused(nano, image, monkeypatch):
+    boxes_only = replace(nano.capabilities, points=False)
+    monkeypatch.setattr(type(nano), "capabilities", boxes_only)
+    with pytest.raises(CapabilityError, match="takes no clicks"):
         anysam.segment_everything(image, nano)
 
 

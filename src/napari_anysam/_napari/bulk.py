@@ -140,6 +140,11 @@ class BulkRun:
         Whether the session does not know the prompts yet.
     on_change, on_end : callable
         Called after every turn, and with the error or None at the end.
+
+    Attributes
+    ----------
+    found : list of int
+        Ids of the objects whose masks were written.
     """
 
     def __init__(
@@ -157,12 +162,12 @@ class BulkRun:
         self.work = work
         self.title = title
         self.done = self.total = 0
-        self.found = 0
-        self._frame = frame
+        self.found: list[int] = []
+        self.frame = frame
         self._make: Callable[[Cancelled], Iterator[Progress]] | None = make
         self._on_change = on_change
         self._on_end = on_end
-        self._new_ids = new_ids
+        self.new_ids = new_ids
         self._new_prompts = new_prompts
         self._change = LabelChange()
         self._prompts: list[Prompt] = []
@@ -206,7 +211,7 @@ class BulkRun:
         next_id = self.work.next_object_id()
         for number, one in enumerate(turn.answered):
             prompt = one.prompt
-            if self._new_ids:
+            if self.new_ids:
                 prompt = replace(prompt, object_id=next_id + number)
             self._keep(replace(one, prompt=prompt))
         self._refresh()
@@ -218,9 +223,9 @@ class BulkRun:
         if one.mask is None:
             return
         key = (prompt.object_id, prompt.plane)
-        frame = self._frame.numbered(prompt.plane)
+        frame = self.frame.numbered(prompt.plane)
         self.work.write(self._change, {key: one.mask}, frame, standing={key: one.standing})
-        self.found += 1
+        self.found.append(prompt.object_id)
 
     def _refresh(self, *, now: bool = False) -> None:
         if self.work.target is not None and (

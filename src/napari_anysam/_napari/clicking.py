@@ -58,6 +58,9 @@ class Clicking:
         Whether a second box on a plane begins another object, rather than replace the first.
     each_click_new : bool
         Whether every positive click is an object, whose mask is written at once.
+    accepts_on_next : bool
+        Whether beginning or choosing another object accepts the running mask. Otherwise only
+        ``accept`` writes it; its prompts stay, so that the object can be gone on with.
     last_accepted : (object id, plane) or None
         Whose mask the user kept last.
     accepted : psygnal signal (Workspace, (object id, plane))
@@ -82,6 +85,7 @@ class Clicking:
         self.each_box_new = True
         self.each_click_new = False
         self.last_accepted: PromptKey | None = None
+        self.accepts_on_next = True
         self.clicks = ClickQueue(inference, self._keep_clicked, self._failed)
         self._on_many = on_many
 
@@ -211,10 +215,11 @@ class Clicking:
     def keep_fresh(self) -> None:
         """Accept a mask that the user has just made; one they only came back to stays as it was."""
         request, answer = self.running.request, self.running.answer
-        if request is not None and request.fresh:
-            self.running.commit()
-        elif answer is not None and answer.request.fresh:
-            self._keep_answer(answer)
+        if self.accepts_on_next:
+            if request is not None and request.fresh:
+                self.running.commit()
+            elif answer is not None and answer.request.fresh:
+                self._keep_answer(answer)
         self.running.drop()
 
     def begin_object(self, object_id: int) -> None:

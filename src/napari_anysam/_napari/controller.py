@@ -16,6 +16,7 @@ from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.describe import describe
+from napari_anysam._napari.found import FoundObjects
 from napari_anysam._napari.from_label import labels_like
 from napari_anysam._napari.image_control import ImageControl
 from napari_anysam._napari.inference import InferenceThread
@@ -81,6 +82,8 @@ class SegmentController:
         Looks through propagated masks.
     live : LiveVolume
         Follows what was accepted, if that is wanted.
+    found : FoundObjects
+        What a search for everything has found, to be looked through.
     """
 
     changed = Signal()
@@ -101,7 +104,10 @@ class SegmentController:
             self._on_view,
         )
         self.review = Review(viewer, self._clicking)
-        self._runs = Runs(self._clicking, self._inference, self._run_told, self.review.note)
+        self.found = FoundObjects(viewer, self._clicking, self.delete_objects, self._tell)
+        self._runs = Runs(
+            self._clicking, self._inference, self._run_told, self.review.note, self.found.begin
+        )
         self.live = LiveVolume(self._runs, lambda: self.review.axis)
         self._clicking.accepted.connect(self.live.accepted)
         self.objects = Objects(viewer, self._clicking, self._inference, self._tell)
@@ -248,11 +254,12 @@ class SegmentController:
         self._tell()
 
     def new_object(self) -> None:
-        """Accept the running mask, if there is one, and begin another object."""
+        """Begin another object; as ``let_next_accept`` says, the running mask is accepted first."""
         work = self.workspace
         if work is not None:
             with reporting():
-                self._clicking.accept()
+                if self._clicking.accepts_on_next:
+                    self._clicking.accept()
                 self._clicking.begin_object(work.next_object_id())
             self._tell()
 
@@ -343,6 +350,10 @@ class SegmentController:
     def let_each_box_be_new(self, each: bool) -> None:
         """Say whether a second box is another object, or replaces the first."""
         self._clicking.each_box_new = each
+
+    def let_next_accept(self, accept: bool) -> None:
+        """Say whether beginning or choosing another object accepts the running mask."""
+        self._clicking.accepts_on_next = accept
 
     def shape_masks(self, options: MaskOptions) -> None:
         """Turn logits into masks in this way from now on, in the preview too."""
@@ -475,6 +486,7 @@ class SegmentController:
         self._inference.stop(_PATIENCE_AT_CLOSE)
         self._clicking.running.drop()
         self._clicking.running.preview.remove()
+        self.found.end()
         self._clicking.work = None
         self._workspaces.clear()
 
@@ -507,6 +519,7 @@ class SegmentController:
     def _leave(self) -> None:
         self._tools.stop()
         self.live.forget()
+        self.found.end()
         self._clicking.running.drop()
         self._runs.cancel()
         self.looks.leave()

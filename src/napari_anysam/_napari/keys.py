@@ -6,42 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Points, Shapes
 
+from napari_anysam._napari.user_keys import POINTS_KEYS, user_keys
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["KEYS", "LayerKeys", "in_words"]
-
-KEYS: Mapping[str, str] = {
-    "accept": "Q",
-    "new": "N",
-    "pick": "Shift-N",
-    "undo": "U",
-    "redo": "Shift-U",
-    "cycle": "W",
-    "previous": "Shift-W",
-    "propagate": "G",
-    "cancel": "H",
-    "split": "Shift-Q",
-    "merge": "Shift-G",
-    "delete": "Shift-H",
-    "doubtful_before": "J",
-    "doubtful_next": "K",
-    "prompt_before": "Shift-J",
-    "prompt_next": "Shift-K",
-    "reviewed": "Alt-K",
-    "repair": "Alt-G",
-}
-"""Keys that napari leaves free on every layer."""
-
-POINTS_KEYS: Mapping[str, str] = {"accept": "Enter", "cancel": "Escape"}
-"""On Points layers these are free too; on Shapes and Labels they belong to napari's drawings."""
-
-
-def in_words(action: str) -> str:
-    """Return the keys of an action as a tooltip names them."""
-    letter = KEYS.get(action, "").replace("-", "+")
-    more = POINTS_KEYS.get(action)
-    return f"{more} or {letter}" if more else letter
+__all__ = ["LayerKeys"]
 
 
 class LayerKeys:
@@ -50,7 +20,7 @@ class LayerKeys:
     Parameters
     ----------
     actions : mapping of str to callable
-        What each key of ``KEYS`` does.
+        What each action of ``ACTIONS`` does.
     on_press : callable
         Called with ``positive=`` when the mouse goes down on the points or the shapes layer.
     """
@@ -70,26 +40,35 @@ class LayerKeys:
             return
         self.release()
         self._layers = wanted
+        self._bind_keys()
         for layer in wanted:
-            self._bind(layer)
+            if isinstance(layer, Points | Shapes):
+                layer.mouse_drag_callbacks.insert(0, self._press)
+
+    def bind_again(self) -> None:
+        """Bind the keys as they are now, in place of those that were bound."""
+        self._unbind_keys()
+        self._bind_keys()
 
     def release(self) -> None:
         """Unbind everything."""
-        for layer, key in self._bound:
-            layer.bind_key(key, None)
-        self._bound.clear()
+        self._unbind_keys()
         for layer in self._layers:
             if self._press in layer.mouse_drag_callbacks:
                 layer.mouse_drag_callbacks.remove(self._press)
         self._layers = ()
 
-    def _bind(self, layer: Any) -> None:
-        keys = [*KEYS.items(), *(POINTS_KEYS.items() if isinstance(layer, Points) else ())]
-        for action, key in keys:
-            layer.bind_key(key, _Call(self._actions[action]).press, overwrite=True)
-            self._bound.append((layer, key))
-        if isinstance(layer, Points | Shapes):
-            layer.mouse_drag_callbacks.insert(0, self._press)
+    def _bind_keys(self) -> None:
+        for layer in self._layers:
+            more = POINTS_KEYS if isinstance(layer, Points) else {}
+            for action, key in (*user_keys().keys.items(), *more.items()):
+                layer.bind_key(key, _Call(self._actions[action]).press, overwrite=True)
+                self._bound.append((layer, key))
+
+    def _unbind_keys(self) -> None:
+        for layer, key in self._bound:
+            layer.bind_key(key, None)
+        self._bound.clear()
 
     def _press(self, _layer: Any, event: Any) -> None:
         if event.type == "mouse_press":

@@ -9,20 +9,22 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
-    QHBoxLayout,
+    QGridLayout,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_anysam._napari.keys import in_words
+from napari_anysam._napari.found_row import FoundRow
 from napari_anysam._napari.layer_combo import LayerCombo
 from napari_anysam._napari.status import Stage, why_not
+from napari_anysam._napari.user_keys import with_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_anysam._napari.found import FoundObjects
     from napari_anysam._napari.status import Status
     from napari_anysam.segmentation.label_prompts import LabelKind
 
@@ -38,6 +40,11 @@ _KINDS: tuple[tuple[str, LabelKind], ...] = (
 class ManySection(QWidget):  # type: ignore[misc]  # Qt has no types here
     """What makes many objects, and how far it is.
 
+    Parameters
+    ----------
+    found : FoundObjects
+        What the last search for everything has found.
+
     Attributes
     ----------
     refine : signal (Labels layer, str)
@@ -49,14 +56,13 @@ class ManySection(QWidget):  # type: ignore[misc]  # Qt has no types here
     everything = Signal()
     cancel = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, found: FoundObjects, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.found = FoundRow(found)
         self._layer: Any = None
         self.each_click = QCheckBox("Each click an object")
-        self.each_click.setToolTip("Every click is an object of its own, written at once.")
         self.each_box = QCheckBox("Each box an object")
         self.each_box.setChecked(True)
-        self.each_box.setToolTip("A second box begins another object, or else moves the first.")
         self.labels = LayerCombo("choose labels", "Objects to refine, such as those of Cellpose")
         self.kind = QComboBox()
         for title, _ in _KINDS:
@@ -85,18 +91,21 @@ class ManySection(QWidget):  # type: ignore[misc]  # Qt has no types here
         reason = why_not("many", status)
         unchosen = "" if self._layer is not None else "Choose a Labels layer first."
         self.refine_button.setEnabled(not (reason or unchosen))
-        self.refine_button.setToolTip(
-            reason or unchosen or "Ask the model about every object of this layer; ids are kept."
-        )
+        words = "Ask the model about every object of this layer; ids are kept."
+        self.refine_button.setToolTip(with_key(reason or unchosen or words, "refine"))
         self.everything_button.setEnabled(not reason)
-        self.everything_button.setToolTip(
-            reason or "Find every object in this plane; delete the ones you do not want."
-        )
+        words = "Find every object in this plane, and keep or drop each."
+        self.everything_button.setToolTip(with_key(reason or words, "everything"))
         running = status.stage is Stage.IN_BULK
         self.cancel_button.setEnabled(running)
-        self.cancel_button.setToolTip(
-            f"Stop; what is done stays ({in_words('cancel')})." if running else "Nothing runs."
+        words = "Stop; what is done stays." if running else "Nothing runs."
+        self.cancel_button.setToolTip(with_key(words, "cancel"))
+        self.each_click.setToolTip(
+            with_key("Every click is an object of its own, written at once.", "each_click")
         )
+        words = "A second box begins another object, or else moves the first."
+        self.each_box.setToolTip(with_key(words, "each_box"))
+        self.found.render_state()
         self.progress.setVisible(running)
         if running:
             self.progress.setRange(0, status.total)
@@ -115,9 +124,10 @@ class ManySection(QWidget):  # type: ignore[misc]  # Qt has no types here
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Labels", self.labels)
         form.addRow("Refine", self.kind)
-        buttons = QHBoxLayout()
-        for button in (self.refine_button, self.everything_button, self.cancel_button):
-            buttons.addWidget(button)
+        buttons = QGridLayout()  # three in a row are too wide for a narrow dock
+        buttons.addWidget(self.refine_button, 0, 0)
+        buttons.addWidget(self.everything_button, 0, 1)
+        buttons.addWidget(self.cancel_button, 1, 0, 1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.each_click)
@@ -125,3 +135,4 @@ class ManySection(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addLayout(form)
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
+        layout.addWidget(self.found)

@@ -26,6 +26,9 @@ __all__ = ["MaskSection"]
 _HIGHEST_THRESHOLD = 6.0
 """Logits of masks that are sure of themselves lie beyond it."""
 
+_NARROW = 90
+"""Pixels that a field needs at least."""
+
 _POLICIES: tuple[tuple[str, WritePolicy], ...] = (
     ("Protect others", "protect"),
     ("Take over", "over"),
@@ -34,7 +37,7 @@ _POLICIES: tuple[tuple[str, WritePolicy], ...] = (
 
 
 class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
-    """Threshold, smallest area, holes, smoothing, parts, box padding; and the write policy.
+    """How logits become masks; what masks may take, and when they are written.
 
     Attributes
     ----------
@@ -68,6 +71,8 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.policy.setMinimumContentsLength(6)
         for title, _ in _POLICIES:
             self.policy.addItem(title)
+        self.accept_on_next = QCheckBox("Accept on next object")
+        self.accept_on_next.setChecked(True)
         self._explain()
         self._lay_out()
         for emitter in (self.threshold, self.smallest_area, self.fill_holes):
@@ -89,6 +94,25 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             box_padding=self.padding.value() / 100,
         )
 
+    @property
+    def chosen_policy(self) -> WritePolicy:
+        """What a mask may take."""
+        index: int = self.policy.currentIndex()
+        return _POLICIES[index][1]
+
+    def show_settings(
+        self, options: MaskOptions, policy: WritePolicy, *, accept_on_next: bool
+    ) -> None:
+        """Set everything, and tell of what is different then."""
+        self.threshold.setValue(options.threshold)
+        self.smallest_area.setValue(options.smallest_area)
+        self.fill_holes.setValue(options.fill_holes)
+        self.smoothing.setValue(options.smoothing)
+        self.largest.setChecked(options.largest_component)
+        self.padding.setValue(round(100 * options.box_padding))
+        self.policy.setCurrentIndex([name for _, name in _POLICIES].index(policy))
+        self.accept_on_next.setChecked(accept_on_next)
+
     def _on_changed(self, _value: object) -> None:
         self.changed.emit(self.options)
 
@@ -106,6 +130,11 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             "What a mask may take: never other objects; other objects too; or background alone, so "
             "that an object only grows."
         )
+        self.accept_on_next.setToolTip(
+            "Beginning or choosing another object keeps the running mask. Otherwise only Accept "
+            "does; the marks of what you leave stay in the table of objects: click it there, and "
+            "its mask comes again."
+        )
 
     def _lay_out(self) -> None:
         form = QFormLayout(self)
@@ -117,6 +146,11 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         form.addRow(self.largest)
         form.addRow("Box padding", self.padding)
         form.addRow("Write", self.policy)
+        form.addRow(self.accept_on_next)
+        for field in (self.threshold, self.smallest_area, self.fill_holes, self.smoothing):
+            field.setMinimumWidth(_NARROW)  # their own minimum is too wide for a narrow dock
+        self.padding.setMinimumWidth(_NARROW)
+        self.policy.setMinimumWidth(_NARROW)
 
 
 def _pixels() -> QSpinBox:

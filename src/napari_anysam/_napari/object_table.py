@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_anysam._napari.keys import in_words
+from napari_anysam._napari.user_keys import with_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,9 +73,6 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.split_button = QPushButton("Split")
         self.merge_button = QPushButton("Merge")
         self.delete_button = QPushButton("Delete")
-        self.pick_button.setToolTip(
-            f"Click an object in the image to go on with it ({in_words('pick')})."
-        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.table)
@@ -122,9 +119,12 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             self._select((current,))
         self.split_button.setEnabled(not cannot_split)
         self.split_button.setToolTip(
-            cannot_split or f"Make what this mask leaves out an object ({in_words('split')})."
+            with_key(cannot_split or "Make what this mask leaves out an object.", "split")
         )
         self.pick_button.setEnabled(bool(summaries))
+        self.pick_button.setToolTip(
+            with_key("Click an object in the image to go on with it.", "pick")
+        )
         self._allow()
 
     def selected(self) -> tuple[int, ...]:
@@ -152,17 +152,15 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     def _allow(self, *_: object) -> None:
         count = len(self.selected())
         self.delete_button.setEnabled(count > 0)
-        self.delete_button.setToolTip(
-            f"Erase the selected objects on all planes ({in_words('delete')})."
-            if count
-            else "Select an object first."
-        )
+        words = "Erase the selected objects on all planes." if count else "Select an object first."
+        self.delete_button.setToolTip(with_key(words, "delete"))
         self.merge_button.setEnabled(count > 1)
-        self.merge_button.setToolTip(
-            f"Make the selected objects one ({in_words('merge')})."
+        words = (
+            "Make the selected objects one."
             if count > 1
             else "Select two objects or more: Ctrl-click their rows."
         )
+        self.merge_button.setToolTip(with_key(words, "merge"))
 
 
 class _ObjectModel(QAbstractTableModel):  # type: ignore[misc]  # Qt has no types here

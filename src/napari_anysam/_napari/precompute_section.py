@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, 
 from superqt import QElidingLabel
 
 from napari_anysam._napari.status import seconds_in_words
+from napari_anysam._napari.user_keys import with_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,7 @@ class PrecomputeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         state = self._controller.precomputing
         reason = self._why_not()
         self.run_button.setEnabled(not reason)
-        self.run_button.setToolTip(reason or _TOOLTIP)
+        self.run_button.setToolTip(with_key(reason or _TOOLTIP, "precompute"))
         self.cancel_button.setEnabled(state.is_running)
         self.progress.setVisible(state.is_running)
         self.words.setVisible(state.progress is not None)

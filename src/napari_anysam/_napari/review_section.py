@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_anysam._napari.keys import in_words
 from napari_anysam._napari.review_strip import LaneArea, ReviewStrip
+from napari_anysam._napari.user_keys import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -45,6 +45,8 @@ class Runs:
         Called when a run made progress or ended.
     on_written : callable
         Called with the masks of a plane that a propagation has just written.
+    on_found : callable
+        Called with the workspace, the plane and the ids of new objects that a run has found.
 
     Attributes
     ----------
@@ -62,11 +64,13 @@ class Runs:
         inference: InferenceThread,
         on_change: Callable[[], None],
         on_written: Callable[[Mapping[PromptKey, KeptMask | None]], None],
+        on_found: Callable[[Workspace, PlaneFrame, Sequence[int]], None],
     ) -> None:
         self._clicking = clicking
         self._inference = inference
         self._on_change = on_change
         self._on_written = on_written
+        self._on_found = on_found
         self.propagation: Propagation | None = None
         self.last: Propagation | None = None
         self.bulk: BulkRun | None = None
@@ -212,7 +216,9 @@ class Runs:
         if error is not None:
             report(error)
         if run is not None:
-            self._clicking.kept += run.found
+            self._clicking.kept += len(run.found)
             if run.work is self._clicking.work:
                 self._clicking.begin_object(run.work.next_object_id())
+                if run.new_ids:
+                    self._on_found(run.work, run.frame, run.found)
         self._on_change()

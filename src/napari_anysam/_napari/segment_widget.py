@@ -21,19 +21,30 @@ from superqt import QCollapsible, QElidingLabel
 from napari_anysam._napari.active_model import active_model
 from napari_anysam._napari.controller import SegmentController
 from napari_anysam._napari.delivery import QtDelivery
+from napari_anysam._napari.dock_actions import calls_of
+from napari_anysam._napari.export_section import ExportSection
+from napari_anysam._napari.help_panel import HelpPanel
 from napari_anysam._napari.image_section import ImageSection
-from napari_anysam._napari.keys import LayerKeys, in_words
+from napari_anysam._napari.keys import LayerKeys
 from napari_anysam._napari.layer_combo import LayerCombo
 from napari_anysam._napari.many_section import ManySection
 from napari_anysam._napari.mask_section import MaskSection
 from napari_anysam._napari.object_table import ObjectSection
 from napari_anysam._napari.precompute_section import PrecomputeSection
+from napari_anysam._napari.remembered import Remembered
 from napari_anysam._napari.review_section import ReviewSection
 from napari_anysam._napari.session_section import SessionSection
 from napari_anysam._napari.stack_section import StackSection
-from napari_anysam._napari.status import Status, sentence, source_in_words, why_not
+from napari_anysam._napari.status import (
+    Status,
+    prompts_in_words,
+    sentence,
+    source_in_words,
+    why_not,
+)
 from napari_anysam._napari.store_section import StoreSection
 from napari_anysam._napari.tool_row import ToolRow
+from napari_anysam._napari.user_keys import in_words, user_keys, with_key
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
@@ -47,13 +58,12 @@ _LEAST_SECTIONS = 120
 """Pixels that are left for the sections in a low window: a few of their titles."""
 
 _TOOLTIPS = {
-    "redo": f"Do what was undone again ({in_words('redo')}).",
-    "undo": f"Take back the last prompt or mask ({in_words('undo')}).",
+    "redo": "Do what was undone again.",
+    "undo": "Take back the last prompt or mask.",
     "clear": "Remove this object's prompts and its preview.",
-    "accept": f"Keep this mask in the labels ({in_words('accept')}).",
-    "new": f"Keep this mask and begin another object ({in_words('new')}).",
-    "cycle": f"Show the next of the masks that could be meant ({in_words('cycle')}); "
-    f"{in_words('previous')} goes back.",
+    "accept": "Keep this mask in the labels.",
+    "new": "Begin another object; as Mask says, this one is kept first.",
+    "cycle": "Show the next of the masks that could be meant.",
 }
 
 
@@ -74,9 +84,11 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._delivery = QtDelivery(self)
         self._active = active_model()
         self.controller = SegmentController(napari_viewer, self._delivery, self._active)
+        user_keys().read()
         self._make_widgets()
         self._lay_out()
         self._connect()
+        self.remembered.restore()
         self._active.ensure()
         images = self.controller.image_choices()
         if images:
@@ -93,6 +105,11 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.look.stop()
         self.controller.looks.look_changed.disconnect(self.look.restless)
         self.controller.changed.disconnect(self._render_soon)
+        user_keys().changed.disconnect(self._on_keys)
+        self.remembered.close_quietly()
+        self.export.close_quietly()
+        if self.help is not None:
+            self.help.close_quietly()
         self.session.close_quietly()
         self.controller.close()
 
@@ -135,6 +152,9 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.model_name = QElidingLabel()
         self.model_name.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.manager_button = QPushButton("Models...")
+        self.help_button = QPushButton("?")
+        self.help_button.setFixedWidth(28)
+        self.help: HelpPanel | None = None
         self.hint = QLabel()
         self.hint.setWordWrap(True)
         self.hint.setObjectName("anysam_hint")
@@ -153,20 +173,21 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.redo_button = QPushButton("Redo")
         self.clear_button = QPushButton("Clear")
         self.accept_button = QPushButton("Accept (Enter)")
-        self.new_button = QPushButton("New object (N)")
+        self.new_button = QPushButton()
         self.objects = ObjectSection()
         self.stack = StackSection()
         self.review = ReviewSection()
         self.mask = MaskSection()
-        self.many = ManySection()
+        self.many = ManySection(self.controller.found)
+        self.remembered = Remembered(self.mask, self.many, self)
         self.look = ImageSection()
         self.session = SessionSection(self._viewer, self.controller)
+        self.export = ExportSection(self._viewer)
         self.store = StoreSection()
         self.score.setToolTip("How well the model thinks this mask fits; 1 is perfect.")
         self.precompute = PrecomputeSection(self.controller, self.stack.chosen_range)
         self.prompts.setToolTip("What you have marked for this object.")
         self.object_id.setToolTip("The label that this object gets; choose one to go on with it.")
-        self.manager_button.setToolTip("Choose, load or download a model.")
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -174,7 +195,9 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self.image_combo)
         form.addRow("Labels", self.labels_combo)
-        form.addRow("Model", _row((self.model_name, 1), (self.manager_button, 0)))
+        form.addRow(
+            "Model", _row((self.model_name, 1), (self.manager_button, 0), (self.help_button, 0))
+        )
         form.addRow("Object", _row((self.object_id, 1), (self.candidate_button, 0)))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
@@ -206,6 +229,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(_fold("Many objects", self.many))
         layout.addWidget(_fold("Image", self.look))
         layout.addWidget(_fold("Session", self.session))
+        layout.addWidget(_fold("Export", self.export))
         layout.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -217,29 +241,9 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def _connect(self) -> None:
         control = self.controller
-        self._keys = LayerKeys(
-            {
-                "accept": control.accept,
-                "new": control.new_object,
-                "pick": control.pick,
-                "undo": control.undo,
-                "redo": control.redo,
-                "cycle": control.next_candidate,
-                "previous": control.previous_candidate,
-                "propagate": self.stack.ask_to_propagate,
-                "cancel": control.cancel,
-                "split": control.split_object,
-                "merge": lambda: control.merge_objects(self.objects.selected()),
-                "delete": lambda: control.delete_objects(self.objects.selected() or None),
-                "doubtful_before": lambda: control.go_to_mark("doubtful", -1),
-                "doubtful_next": lambda: control.go_to_mark("doubtful", 1),
-                "prompt_before": lambda: control.go_to_mark("prompt", -1),
-                "prompt_next": lambda: control.go_to_mark("prompt", 1),
-                "reviewed": control.toggle_reviewed,
-                "repair": control.repair,
-            },
-            control.point_pressed,
-        )
+        self._keys = LayerKeys(calls_of(self, self._delivery), control.point_pressed)
+        user_keys().changed.connect(self._on_keys)
+        self.help_button.clicked.connect(self._show_help)
         self.image_combo.chosen.connect(control.choose_image)
         self.labels_combo.chosen.connect(control.choose_labels)
         self.manager_button.clicked.connect(self._open_manager)
@@ -268,6 +272,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.review.repair.connect(control.repair)
         self.mask.changed.connect(control.shape_masks)
         self.mask.policy_changed.connect(control.use_policy)
+        self.mask.accept_on_next.toggled.connect(control.let_next_accept)
         self.many.refine.connect(control.refine_labels)
         self.many.everything.connect(control.find_everything)
         self.many.cancel.connect(control.cancel)
@@ -286,6 +291,18 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
     def _open_manager(self) -> None:
         """Open the model manager as the plugin menu does."""
         self._viewer.window.add_plugin_dock_widget("napari-anysam", MANAGER_NAME)
+
+    def _show_help(self) -> None:
+        """Show all keys in a window of their own."""
+        if self.help is None:
+            self.help = HelpPanel(self)
+        self.help.show()
+        self.help.raise_()
+
+    def _on_keys(self) -> None:
+        """Bind the keys that the user has chosen, and name them."""
+        self._keys.bind_again()
+        self._render_soon()
 
     def _render_soon(self) -> None:
         """Render once, when napari has done what it is doing; many changes come together."""
@@ -321,6 +338,8 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.many.show_status(status, control.labels_to_refine())
         self.look.show_view(control.looks.view, axes)
         self.precompute.render_state()
+        self.session.show_keys()
+        self.export.work_on(control.labels, control.image)
         if bool(axes) != self._had_axes:
             self._had_axes = bool(axes)
             (self.stack_fold.expand if axes else self.stack_fold.collapse)(animate=False)
@@ -340,6 +359,8 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             self._keys.follow(())
 
     def _render_model(self) -> None:
+        self.manager_button.setToolTip(with_key("Choose, load or download a model.", "models"))
+        self.help_button.setToolTip(with_key("Show all keys, and change them.", "help"))
         active = self._active
         name = f"{active.name} ({active.device})" if active.name else active.message or "none"
         self.model_name.setText(name)
@@ -357,7 +378,8 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         )
         several = f"Mask {status.candidate}/{status.candidates}"
         self.candidate_button.setText(several if status.candidates else "Mask")
-        self.prompts.setText(_prompts_in_words(status))
+        self.prompts.setText(prompts_in_words(status))
+        self.new_button.setText(f"New object ({in_words('new')})")
         for button, action in (
             (self.undo_button, "undo"),
             (self.redo_button, "redo"),
@@ -368,25 +390,9 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         ):
             reason = why_not(action, status)
             button.setEnabled(not reason)
-            button.setToolTip(reason or _TOOLTIPS[action])
-
-
-def _prompts_in_words(status: Status) -> str:
-    parts = [
-        _count(status.positive, "point"),
-        _count(status.negative, "negative point"),
-        _count(status.boxes, "box"),
-        _count(status.shapes, "shape"),
-    ]
-    said = ", ".join(part for part in parts if part)
-    if not said:
-        return "No prompts yet"
-    return said if status.prompted_planes < 2 else f"{said} on {status.prompted_planes} planes"
-
-
-def _count(number: int, what: str) -> str:
-    plural = f"{what}es" if what.endswith("x") else f"{what}s"
-    return "" if not number else f"{number} {what if number == 1 else plural}"
+            button.setToolTip(with_key(reason or _TOOLTIPS[action], action))
+        back = with_key("Back to the mask before.", "previous")
+        self.candidate_button.setToolTip(f"{self.candidate_button.toolTip()} {back}")
 
 
 def _fold(title: str, *sections: QWidget) -> QCollapsible:

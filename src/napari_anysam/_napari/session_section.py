@@ -20,6 +20,7 @@ from napari_anysam._napari.background import Background
 from napari_anysam._napari.delivery import QtDelivery
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.session_keeper import SessionKeeper
+from napari_anysam._napari.user_keys import with_key
 from napari_anysam.segmentation.session_files import load_session
 
 if TYPE_CHECKING:
@@ -47,15 +48,10 @@ class SessionSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.keeper = SessionKeeper(viewer, control, self._delivery)
         self.save = QCheckBox("Save every step")
         self.save.setChecked(True)
-        self.save.setToolTip(
-            "Keep prompts, objects and labels in a folder NAME.anysam beside the image's file, so "
-            "that the work can be opened again and replayed."
-        )
         self.folder_button = QPushButton("Folder...")
-        self.folder_button.setToolTip("Choose the folder that sessions are saved in.")
         self.open_button = QPushButton("Open session...")
-        self.open_button.setToolTip("Go on with an earlier session: choose its folder NAME.anysam.")
         self.words = QElidingLabel()
+        self.show_keys()
         self._lay_out()
         self.save.toggled.connect(self._enable)
         self.folder_button.clicked.connect(self._ask_for_folder)
@@ -68,6 +64,18 @@ class SessionSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             partial(load_session, folder), partial(self._go_on, folder), self._refuse
         )
 
+    def show_keys(self) -> None:
+        """Say what the buttons do, with their keys."""
+        words = (
+            "Keep prompts, objects and labels in a folder NAME.anysam beside the image's file, so "
+            "that the work can be opened again and replayed."
+        )
+        self.save.setToolTip(with_key(words, "save"))
+        words = "Choose the folder that sessions are saved in."
+        self.folder_button.setToolTip(with_key(words, "folder"))
+        words = "Go on with an earlier session: choose its folder NAME.anysam."
+        self.open_button.setToolTip(with_key(words, "open"))
+
     def close_quietly(self) -> None:
         """Save what was not saved yet; the controller is still open."""
         self._background.forget()
@@ -77,11 +85,11 @@ class SessionSection(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
-        buttons.addWidget(self.save, 1)
         buttons.addWidget(self.folder_button)
         buttons.addWidget(self.open_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.save)  # beside the buttons it is too wide for a narrow dock
         layout.addLayout(buttons)
         layout.addWidget(self.words)
 

@@ -18,9 +18,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_anysam._napari.keys import in_words
 from napari_anysam._napari.propagation import StackRange
 from napari_anysam._napari.status import Stage, Status, progress_in_words, why_not
+from napari_anysam._napari.user_keys import in_words, with_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         for title, _ in _DIRECTIONS:
             self.direction.addItem(title)
         self.direction.setToolTip("Where to go from the planes on which objects are marked.")
-        self.run_button = QPushButton("Propagate (G)")
+        self.run_button = QPushButton("Propagate")
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
@@ -109,16 +109,15 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     def show_status(self, status: Status) -> None:
         """Show what can be done and how far a run is."""
         reason = why_not("propagate", status)
+        self.run_button.setText(f"Propagate ({in_words('propagate')})")
         self.run_button.setEnabled(not reason)
-        self.run_button.setToolTip(
-            reason or f"Follow every marked object through these planes ({in_words('propagate')})."
-        )
+        words = "Follow every marked object through these planes."
+        self.run_button.setToolTip(with_key(reason or words, "propagate"))
         running = status.stage is Stage.PROPAGATING
         self.cancel_button.setEnabled(running)
+        words = "Stop after the plane in progress; finished planes stay."
         self.cancel_button.setToolTip(
-            f"Stop after the plane in progress; finished planes stay ({in_words('cancel')})."
-            if running
-            else why_not("cancel", status)
+            with_key(words if running else why_not("cancel", status), "cancel")
         )
         self.progress.setVisible(running)
         self.left.setVisible(running)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from napari_anysam._napari.user_keys import in_words, user_keys
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -13,6 +15,7 @@ __all__ = [
     "Stage",
     "Status",
     "progress_in_words",
+    "prompts_in_words",
     "seconds_in_words",
     "sentence",
     "source_in_words",
@@ -133,9 +136,10 @@ def sentence(status: Status) -> str:
     if status.stage in (Stage.LOADING, Stage.NO_PLANE):
         return status.detail
     if status.stage is Stage.PROPAGATING:
-        return f"Propagating: {progress_in_words(status)}. Esc stops it."
+        return f"Propagating: {progress_in_words(status)}. {in_words('cancel')} stops it."
     if status.stage is Stage.IN_BULK:
-        return f"{status.detail.capitalize()}: {status.done} of {status.total}. H stops it."
+        key = user_keys().keys["cancel"]
+        return f"{status.detail.capitalize()}: {status.done} of {status.total}. {key} stops it."
     if status.stage is Stage.PREVIEW:
         return _preview_sentence(status)
     return _ready_sentence(status)
@@ -187,6 +191,20 @@ def progress_in_words(status: Status) -> str:
     return f"{status.done} of {status.total} planes{words}"
 
 
+def prompts_in_words(status: Status) -> str:
+    """Say which prompts the current object has."""
+    parts = [
+        _count(status.positive, "point"),
+        _count(status.negative, "negative point"),
+        _count(status.boxes, "box"),
+        _count(status.shapes, "shape"),
+    ]
+    said = ", ".join(part for part in parts if part)
+    if not said:
+        return "No prompts yet"
+    return said if status.prompted_planes < 2 else f"{said} on {status.prompted_planes} planes"
+
+
 def source_in_words(status: Status) -> str:
     """Say whether the mask that is previewed took the network's encoder, or what is kept of it."""
     parts = [
@@ -221,7 +239,13 @@ def _ready_sentence(status: Status) -> str:
 
 def _preview_sentence(status: Status) -> str:
     if status.drawing in _HOW_TO_GO_ON:
-        return f"Press Q to keep this mask, or {_HOW_TO_GO_ON[status.drawing]}."
+        key = user_keys().keys["accept"]
+        return f"Press {key} to keep this mask, or {_HOW_TO_GO_ON[status.drawing]}."
     if status.drawing == "points":
         return "Enter keeps it. Click what is missing, Ctrl-click what is too much."
     return "Press Accept to keep this mask, or Point to correct it."
+
+
+def _count(number: int, what: str) -> str:
+    plural = f"{what}es" if what.endswith("x") else f"{what}s"
+    return "" if not number else f"{number} {what if number == 1 else plural}"

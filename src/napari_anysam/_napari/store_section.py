@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_anysam._napari.label_store import suggested_store
+from napari_anysam._napari.user_keys import with_key
 
 if TYPE_CHECKING:
     from napari_anysam._napari.workspace import Workspace
@@ -25,11 +26,7 @@ class StoreSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.store_button = QPushButton("Label store...")
-        self.store_button.setToolTip(
-            "These labels are too large for the memory: choose a folder to keep them in."
-        )
         self.brush_button = QPushButton("Brush window")
-        self.brush_button.setToolTip("Paint where you look; strokes are written at once.")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.store_button)
@@ -47,6 +44,10 @@ class StoreSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         needs, has = (False, False) if work is None else (work.needs_store, work.has_store)
         self.setVisible(needs or has)
         self.store_button.setVisible(needs)
+        words = "These labels are too large for the memory: choose a folder to keep them in."
+        self.store_button.setToolTip(with_key(words, "store"))
+        words = "Paint where you look; strokes are written at once."
+        self.brush_button.setToolTip(with_key(words, "brush"))
         self.brush_button.setVisible(has)
         if needs and str(self._image.unique_id) not in self._asked and self.isVisible():
             self.ask()

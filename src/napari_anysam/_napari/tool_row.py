@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QWidget
 
 from napari_anysam._napari.status import why_not
 from napari_anysam._napari.tools import TOOLS
+from napari_anysam._napari.user_keys import with_key
 
 if TYPE_CHECKING:
     from napari_anysam._napari.status import Status
@@ -52,7 +53,7 @@ class ToolRow(QWidget):  # type: ignore[misc]  # Qt has no types here
             button = self.buttons[tool.name]
             reason = why_not(tool.name, status)
             button.setEnabled(not reason)
-            button.setToolTip(reason or tool.tooltip)
+            button.setToolTip(with_key(reason or tool.tooltip, tool.name))
             button.setChecked(status.drawing == tool.drawing)
         self._group.setExclusive(True)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_anysam.networks.protocol import Masks, PromptableModel
+    from napari_anysam.segmentation.everything_by_points import EverythingOptions
     from napari_anysam.segmentation.interactive import PlanePredictor
     from napari_anysam.segmentation.mask_options import MaskOptions
     from napari_anysam.segmentation.plane_pixels import PlanePixels
@@ -67,19 +68,26 @@ def segment_everything(
     model: PromptableModel,
     contrast: Literal["auto"] | Sequence[float] = "auto",
     channel_axis: int | None = None,
+    options: EverythingOptions | None = None,
 ) -> NDArray[np.int32]:
-    """Segment every object of a 2D image that a network proposes.
+    """Segment every object of a 2D image, without a prompt.
+
+    A network that proposes objects is asked once; any other one is asked at a grid of points, and
+    its answers are sifted (``everything_by_points``).
 
     Parameters
     ----------
     image : array (H, W), uint8 (H, W, 3 or 4) as RGB, or any 2D layout with ``channel_axis``
         numpy, dask or zarr.
-    model : ProposingModel
-        From ``load_model``: "fastsam-s" or "fastsam-x". Its ``options`` say which proposals count.
+    model : PromptableModel
+        From ``load_model``; one that takes clicks, or proposes objects ("fastsam-s", "fastsam-x"),
+        whose own ``options`` then say which proposals count.
     contrast : "auto" or (low, high)
         The intensities shown to the network as black and white.
     channel_axis : int, optional
         Axis of the channels.
+    options : EverythingOptions, optional
+        Which points are asked and which answers stay, of a network that proposes nothing.
 
     Returns
     -------
@@ -90,24 +98,29 @@ def segment_everything(
     Raises
     ------
     CapabilityError
-        If the model answers prompts only.
+        If the model takes neither clicks nor proposes objects.
     ImageError
         If the image is empty or its layout is not known.
     """
     from napari_anysam.images.conditioning import resolve_conditioning
     from napari_anysam.images.planes import Planes
+    from napari_anysam.segmentation.interactive import PlanePredictor
+    from napari_anysam.segmentation.plane_pixels import WholePlane
 
-    proposing = check_proposes(model)
     planes = Planes.single(image, channel_axis=channel_axis)
     pixels = resolve_conditioning(planes, contrast).apply(planes.read(0))
-    embedding = out_of_memory.encode(proposing, pixels)
-    return _paint(
-        (
+    if isinstance(model, ProposingModel):
+        embedding = out_of_memory.encode(model, pixels)
+        found = (
             mask
-            for masks in proposing.everything(embedding)
-            for mask in _drawn(proposing, masks, planes.plane_shape)
-        ),
-        planes.plane_shape,
+            for masks in model.everything(embedding)
+            for mask in _drawn(model, masks, planes.plane_shape)
+        )
+        return _paint(found, planes.plane_shape)
+    predictor, whole = PlanePredictor(model), WholePlane(lambda: pixels)
+    *_, last = everything_by_points(predictor, whole, "plane", planes.plane_shape, options)
+    return _paint(
+        (one.window.whole(planes.plane_shape) for one in last.objects), planes.plane_shape
     )
 
 
