@@ -467,6 +467,7 @@ class SegmentController:
         self.changed.emit()
 
     def _on_view(self, _event: Any = None) -> None:
+        self._clicking.running.preview.rest()
         self._look()
         self._tell()
 

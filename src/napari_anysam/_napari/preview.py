@@ -48,6 +48,7 @@ class Preview:
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self.layer: Labels | None = None
+        self._opacity = 1.0
 
     def show(self, image: Any, frame: PlaneFrame, window: Window | None) -> None:
         """Show a mask on one plane of an image layer; None hides the one before."""
@@ -65,11 +66,28 @@ class Preview:
         else:
             self.layer.data = data
             self._lay(self.layer, image, frame, window.origin, step)
-            self.layer.visible = True
+            if self.is_hidden:
+                self.layer.opacity = self._opacity
+            if not self.layer.visible:
+                self.layer.visible = True
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether there is nothing to be seen."""
+        return self.layer is None or not self.layer.visible or self.layer.opacity == 0
 
     def hide(self) -> None:
-        """Show nothing; the layer stays for the next mask."""
-        if self.layer is not None and self.layer.visible:
+        """Show nothing; the layer stays for the next mask.
+
+        It is made clear, because napari takes 20 ms to draw a layer as invisible or visible again.
+        """
+        if self.layer is not None and not self.is_hidden:
+            self._opacity = self.layer.opacity
+            self.layer.opacity = 0.0
+
+    def rest(self) -> None:
+        """Let napari slice a hidden layer no more, now that another plane is looked at."""
+        if self.layer is not None and self.is_hidden and self.layer.visible:
             self.layer.visible = False
 
     def remove(self) -> None:

@@ -217,10 +217,10 @@ class RunningMask:
                 cancelled=cancelled,
                 box_padding=options.box_padding,
                 view=view,
+                most=_MOST_CANDIDATES,
             )
-            best = replace(prediction, candidates=prediction.candidates[:_MOST_CANDIDATES])
             used = predictor.cache.statistics.since(before)
-            return Answer(request, best, record_of(predictor.model), asked, options, used)
+            return Answer(request, prediction, record_of(predictor.model), asked, options, used)
 
         self.request = request
         self._ticket = self._inference.ask(

@@ -9,6 +9,7 @@ score. Following objects through planes is in ``sam2_tracking.py``, building and
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -190,7 +191,17 @@ class Sam2Model:
         change the answer. Where some objects of a call get three candidates and others one, the
         one is repeated. ``previous_logits`` take the place of masks.
         """
-        embedding = embedding.for_model(self)
+        return self.decode_each([embedding], prompts, previous_logits, multimask)
+
+    def decode_each(
+        self,
+        embeddings: Sequence[Embedding],
+        prompts: Sequence[Prompt],
+        previous_logits: torch.Tensor | None = None,
+        multimask: bool | None = None,
+    ) -> Masks:
+        """Decode a prompt on each of several encoded images; see ``BatchedModel.decode_each``."""
+        embeddings = [embedding.for_model(self) for embedding in embeddings]
         answers: list[Masks | None] = [None] * len(prompts)
         groups: dict[tuple[int, bool], list[int]] = {}
         for number, prompt in enumerate(prompts):
@@ -198,8 +209,11 @@ class Sam2Model:
         for numbers in groups.values():
             previous = None if previous_logits is None else previous_logits[numbers]
             group = [prompts[number] for number in numbers]
+            encoded = embeddings
+            if len(embeddings) > 1:
+                encoded = [embeddings[number] for number in numbers]
             with self._step():
-                masks = self._decode_group(embedding, group, previous, multimask)
+                masks = self._decode_group(encoded, group, previous, multimask)
             for place, number in enumerate(numbers):
                 answers[number] = _one(masks, place)
         return join_masks([answer for answer in answers if answer is not None])
@@ -238,21 +252,25 @@ class Sam2Model:
 
     def _decode_group(
         self,
-        embedding: Embedding,
+        embeddings: Sequence[Embedding],
         prompts: Sequence[Prompt],
         previous: torch.Tensor | None,
         multimask: bool | None,
     ) -> Masks:
+        """Decode prompts of one layout, on one encoded image or on one each."""
         network = self.network
         points, masked = layout_of(prompts[0])
         if multimask is None:
             multimask = points == 1 and not masked and previous is None
         sparse, dense = network.sam_prompt_encoder(
-            points=point_tensors(prompts, embedding.image_shape, self.image_size, self._device),
+            points=point_tensors(
+                prompts, [one.image_shape for one in embeddings], self.image_size, self._device
+            ),
             boxes=None,
             masks=self._mask_prompt(prompts, previous),
         )
-        image = embedding.tensors["image"]
+        joined = _joined(embeddings)
+        image = joined.tensors["image"]
         if network.directly_add_no_mem_embed:
             image = image + network.no_mem_embed.reshape(1, -1, 1, 1)
         logits, scores, _, object_logits = network.sam_mask_decoder(
@@ -261,8 +279,8 @@ class Sam2Model:
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=multimask,
-            repeat_image=True,
-            high_res_features=self._memory.fine_maps(embedding, 1),
+            repeat_image=len(embeddings) == 1,
+            high_res_features=self._memory.fine_maps(joined, len(embeddings)),
         )
         return Masks(logits.float(), scores.float(), object_logits.float()[:, 0])
 
@@ -326,6 +344,16 @@ def _cancelling(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _joined(embeddings: Sequence[Embedding]) -> Embedding:
+    """Return the tensors of encoded images as one batch."""
+    if len(embeddings) == 1:
+        return embeddings[0]
+    tensors = {
+        name: torch.cat([one.tensors[name] for one in embeddings]) for name in embeddings[0].tensors
+    }
+    return replace(embeddings[0], tensors=tensors)
 
 
 def _one(masks: Masks, place: int) -> Masks:
