@@ -71,12 +71,17 @@ def test_regions_that_do_not_fit_together_are_halved(nano, plane):
     np.testing.assert_allclose(found.best.logits, expected.best.logits, atol=1e-4)
 
 
+def fail_on_one_thread():
+    with one_torch_thread():
+        assert torch.get_num_threads() == 1
+        raise ValueError("on purpose")
+
+
 def test_torch_has_its_threads_back_after_a_failure():
     torch.set_num_threads(2)
     try:
-        with pytest.raises(ValueError, match="on purpose"), one_torch_thread():
-            assert torch.get_num_threads() == 1
-            raise ValueError("on purpose")
+        with pytest.raises(ValueError, match="on purpose"):
+            fail_on_one_thread()
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)

@@ -16,6 +16,7 @@ from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.describe import describe
+from napari_anysam._napari.encoding_ahead import EncodingAhead
 from napari_anysam._napari.from_label import labels_like
 from napari_anysam._napari.image_control import ImageControl
 from napari_anysam._napari.inference import InferenceThread
@@ -23,8 +24,10 @@ from napari_anysam._napari.label_target import can_hold
 from napari_anysam._napari.object_looks import colours_of
 from napari_anysam._napari.objects import Objects
 from napari_anysam._napari.precomputing import Precomputing
+from napari_anysam._napari.preview import is_preview
 from napari_anysam._napari.propagation import StackAxis
 from napari_anysam._napari.reporting import report, reporting
+from napari_anysam._napari.running_mask import Request
 from napari_anysam._napari.runs import Runs
 from napari_anysam._napari.status import Status
 from napari_anysam._napari.tool_use import ToolUse
@@ -37,9 +40,11 @@ if TYPE_CHECKING:
 
     from napari_anysam._napari.active_model import ActiveModel
     from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam._napari.inference import Ticket
     from napari_anysam._napari.label_target import WritePolicy
     from napari_anysam._napari.object_looks import Colour
     from napari_anysam._napari.propagation import StackRange
+    from napari_anysam._napari.running_mask import Answer
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.label_prompts import LabelKind
     from napari_anysam.segmentation.mask_options import MaskOptions
@@ -74,6 +79,8 @@ class SegmentController:
         How the image is seen.
     precomputing : Precomputing
         Encodes stacks in the background.
+    ahead : EncodingAhead
+        Encodes the next planes while the user moves along a stack.
     """
 
     changed = Signal()
@@ -97,6 +104,8 @@ class SegmentController:
         self.objects = Objects(viewer, self._clicking)
         self.looks = ImageControl(viewer, self._inference, self._clicking, self._tell)
         self.precomputing = Precomputing(self._inference, self._tell)
+        self.ahead = EncodingAhead(viewer, self._inference, self._clicking.running)
+        self.looks.look_changed.connect(self.ahead.drop)
         self._workspaces: dict[Any, Workspace] = {}
         self._policy: WritePolicy = "protect"
         self._of_viewer = Connections()
@@ -156,13 +165,12 @@ class SegmentController:
 
     def labels_choices(self) -> list[Any]:
         """Return the Labels layers that can take masks of the chosen image."""
-        preview = self._clicking.running.preview.layer
         labels = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
         image = self.image
         return [
             layer
             for layer in labels
-            if image is not None and layer is not preview and can_hold(layer, image)
+            if image is not None and not is_preview(layer) and can_hold(layer, image)
         ]
 
     def stack_axes(self) -> list[StackAxis]:
@@ -377,6 +385,20 @@ class SegmentController:
                 change()
             self._tell()
 
+    def foresee(
+        self,
+        frame: PlaneFrame,
+        prompt: Prompt,
+        on_answer: Callable[[Answer], None],
+        on_error: Callable[[Exception], None],
+    ) -> Ticket | None:
+        """Ask what a prompt on the plane that is shown would give; see ``RunningMask.foresee``."""
+        work, running = self.workspace, self._clicking.running
+        if work is None or running.request is not None or self._runs.busy:
+            return None
+        key = (prompt.object_id, prompt.plane)
+        return running.foresee(Request(work, key, frame, prompt, False), on_answer, on_error)
+
     def point_pressed(self, *, positive: bool) -> None:
         """Say what the point that a mouse press is about to add will mean."""
         work = self.workspace
@@ -422,6 +444,8 @@ class SegmentController:
         for connections in (self._of_viewer, self._of_image):
             connections.disconnect()
         self._tools.stop()
+        self.ahead.leave()
+        self.looks.look_changed.disconnect(self.ahead.drop)
         self.looks.leave()
         self._inference.stop(_PATIENCE_AT_CLOSE)
         self._clicking.running.drop()
@@ -457,6 +481,7 @@ class SegmentController:
 
     def _leave(self) -> None:
         self._tools.stop()
+        self.ahead.leave()
         self._clicking.running.drop()
         self._runs.cancel()
         self.looks.leave()
@@ -475,7 +500,7 @@ class SegmentController:
         """Take note of the axes that are shown before the next prompt is compared with them."""
         if self.workspace is not None:
             with suppress(ImageError):  # the status line says it
-                self.workspace.frame()
+                self.ahead.moved(self.workspace, self.workspace.frame())
 
     def _on_prompts_edited(self, event: Any) -> None:
         with reporting():
@@ -500,6 +525,7 @@ class SegmentController:
     def _on_transform(self, _event: Any = None) -> None:
         if self.workspace is not None:
             self.workspace.copy_transform()
+        self.ahead.drop()
         self._clicking.running.drop()
         self._tell()
 
@@ -507,6 +533,7 @@ class SegmentController:
         """Have other pixels encoded anew; what is previewed was seen on the old ones."""
         if self.workspace is not None:
             self.workspace.identity = object()
+        self.ahead.drop()
         self._clicking.running.drop()
         self._tell()
 
@@ -545,6 +572,7 @@ class SegmentController:
     def _on_loaded(self, model: PromptableModel) -> None:
         running = self._clicking.running
         self.precomputing.cancel()
+        self.ahead.drop()
         work = self.workspace
         if work is not None and self.status.refused_tools.get(self._tools.name(work)):
             self._tools.use_first(work, self.labels)

@@ -61,6 +61,7 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.padding = QSpinBox()
         self.padding.setRange(0, round(100 * MOST_PADDING))
         self.padding.setSuffix(" %")
+        self.hover = QCheckBox("Show masks under the mouse")
         self.policy = QComboBox()
         self.policy.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -102,6 +103,10 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.smoothing.setToolTip("Radius below which outlines are smoothed.")
         self.largest.setToolTip("Keeps the parts with a click in them, or else the largest one.")
         self.padding.setToolTip("Boxes grow by this part of their side before they are answered.")
+        self.hover.setToolTip(
+            "Where the mouse rests with the Point tool, shows lightly what a click would give. "
+            "Large models answer where the image is encoded already."
+        )
         self.policy.setToolTip(
             "What a mask may take: never other objects; other objects too; or background alone, so "
             "that an object only grows."
@@ -117,6 +122,7 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         form.addRow(self.largest)
         form.addRow("Box padding", self.padding)
         form.addRow("Write", self.policy)
+        form.addRow(self.hover)
 
 
 def _pixels() -> QSpinBox:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam.segmentation.windows import Window
 
-__all__ = ["PREVIEW_NAME", "Preview", "below_prompts"]
+__all__ = ["PREVIEW_NAME", "Preview", "below_prompts", "is_preview"]
 
 PREVIEW_NAME = "AnySAM preview"
 _FILL, _OUTLINE = 1, 2
@@ -43,12 +43,17 @@ class Preview:
     ----------
     viewer : napari viewer
         The layer is added when there is first something to show.
+    name : str
+        Of the layer.
+    opacity : float
+        Of the layer, 0 to 1.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Any, name: str = PREVIEW_NAME, opacity: float = 1.0) -> None:
         self._viewer = viewer
+        self._name = name
         self.layer: Labels | None = None
-        self._opacity = 1.0
+        self._opacity = opacity
 
     def show(self, image: Any, frame: PlaneFrame, window: Window | None) -> None:
         """Show a mask on one plane of an image layer; None hides the one before."""
@@ -122,8 +127,8 @@ class Preview:
     ) -> None:
         layer = Labels(
             data,
-            name=PREVIEW_NAME,
-            opacity=1.0,
+            name=self._name,
+            opacity=self._opacity,
             colormap=DirectLabelColormap(color_dict=_COLOURS),
             metadata={"anysam": {"role": "preview", "image": str(image.unique_id)}},
         )
@@ -134,6 +139,11 @@ class Preview:
         active = layers.selection.active
         layers.insert(below_prompts(layers), layer)
         layers.selection.active = active
+
+
+def is_preview(layer: Any) -> bool:
+    """Tell whether a layer shows a mask that nobody accepted."""
+    return bool(layer.metadata.get("anysam", {}).get("role") == "preview")
 
 
 def _drawn(mask: NDArray[np.bool_], width: int) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt
@@ -21,6 +22,7 @@ from superqt import QCollapsible, QElidingLabel
 from napari_anysam._napari.active_model import active_model
 from napari_anysam._napari.controller import SegmentController
 from napari_anysam._napari.delivery import QtDelivery
+from napari_anysam._napari.hover import HoverPreview
 from napari_anysam._napari.image_section import ImageSection
 from napari_anysam._napari.keys import LayerKeys, in_words
 from napari_anysam._napari.layer_combo import LayerCombo
@@ -90,6 +92,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._keys.release()
         self._delivery.close()
         self.look.stop()
+        self.hover.turn(False)
         self.controller.looks.look_changed.disconnect(self.look.restless)
         self.controller.changed.disconnect(self._render_soon)
         self.session.close_quietly()
@@ -156,6 +159,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.objects = ObjectSection()
         self.stack = StackSection()
         self.mask = MaskSection()
+        self.hover = HoverPreview(self._viewer, self.controller, self)
         self.many = ManySection()
         self.look = ImageSection()
         self.session = SessionSection(self._viewer, self.controller)
@@ -250,6 +254,8 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.stack.propagate.connect(control.propagate)
         self.stack.cancel.connect(control.cancel)
         self.mask.changed.connect(control.shape_masks)
+        self.mask.hover.toggled.connect(self.hover.turn)
+        self.hover.turned_off.connect(partial(self.mask.hover.setChecked, False))
         self.mask.policy_changed.connect(control.use_policy)
         self.many.refine.connect(control.refine_labels)
         self.many.everything.connect(control.find_everything)
@@ -260,6 +266,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.look.blend_chosen.connect(control.looks.blend)
         self.look.follow_chosen.connect(control.looks.follow)
         self.look.voxel_grid_chosen.connect(control.looks.voxel_grid)
+        self.look.ahead_chosen.connect(control.ahead.choose)
         self.look.settled.connect(control.looks.encode_again)
         control.looks.look_changed.connect(self.look.restless)
         self.store.chosen.connect(control.keep_labels_in)
@@ -302,7 +309,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.stack.show_axes(axes)
         self.stack.show_status(status)
         self.many.show_status(status, control.labels_to_refine())
-        self.look.show_view(control.looks.view, axes)
+        self.look.show_view(control.looks.view, axes, ahead=control.ahead.is_on)
         self.precompute.render_state()
         if bool(axes) != self._had_axes:
             self._had_axes = bool(axes)

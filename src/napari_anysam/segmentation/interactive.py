@@ -165,12 +165,7 @@ class PlanePredictor:
         answers: list[list[_Scored]] = [[] for _ in prompts]
         for number, prompt in enumerate(prompts):
             choices = regions_for(prompt, plane_shape, image_size, region, view)
-            # The largest first: what was read for it holds the pixels of the smaller ones.
-            fitted = sorted(
-                {pixels.fitted(one, image_size) for one in choices},
-                key=lambda one: (one.shape, one.row, one.column),
-                reverse=True,
-            )
+            fitted = _fitted(pixels, choices, image_size)
             if len(fitted) > 1 and isinstance(self.model, BatchedModel):
                 embeddings = [self.embedding(pixels, plane_key, one, cancelled) for one in fitted]
                 answers[number] = _decode_each(self.model, embeddings, prompt, fitted)
@@ -190,6 +185,26 @@ class PlanePredictor:
             Prediction(prompt.object_id, prompt.plane, self._candidates(found, prompt.lasso, most))
             for prompt, found in zip(given, answers, strict=True)
         ]
+
+    def encode_for(
+        self,
+        pixels: PlanePixels,
+        plane_key: Hashable,
+        plane_shape: tuple[int, int],
+        prompt: Prompt,
+        *,
+        box_padding: float = 0.0,
+        view: Box | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Have in the cache whatever ``predict`` would encode for a prompt.
+
+        Parameters are those of ``predict``.
+        """
+        prompt = resolve(prompt, self.model.capabilities, plane_shape, box_padding)
+        choices = regions_for(prompt, plane_shape, self.model.image_size, "auto", view)
+        for region in _fitted(pixels, choices, self.model.image_size):
+            self.embedding(pixels, plane_key, region, cancelled)
 
     def embedding(
         self,
@@ -314,6 +329,15 @@ class _Scored:
     logits: NDArray[np.float32]
     score: float
     rank: float
+
+
+def _fitted(pixels: PlanePixels, choices: Sequence[Region], image_size: int) -> list[Region]:
+    """Return the regions that are read, the largest first.
+
+    What was read for that one holds the pixels of the smaller ones.
+    """
+    regions = {pixels.fitted(choice, image_size) for choice in choices}
+    return sorted(regions, key=lambda one: (one.shape, one.row, one.column), reverse=True)
 
 
 def _decode_each(
