@@ -81,7 +81,7 @@ class Desk:
     def preview(self):
         """The preview layer, if it is shown."""
         for layer in self.viewer.layers:
-            if layer.name == "AnySAM preview" and layer.visible:
+            if layer.name == "AnySAM preview" and layer.visible and layer.opacity:
                 return layer
         return None
 

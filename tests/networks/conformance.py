@@ -19,7 +19,7 @@ from napari_anysam.errors import (
 from napari_anysam.models.architecture import identify
 from napari_anysam.networks import out_of_memory
 from napari_anysam.networks.embedding_files import load_embedding, save_embedding
-from napari_anysam.networks.protocol import PromptableModel
+from napari_anysam.networks.protocol import BatchedModel, PromptableModel
 from napari_anysam.segmentation.prompts import Prompt
 from seeded_weights import seeded_image, seeded_state
 
@@ -113,6 +113,19 @@ class Conformance:
         together = model.decode(embedding, self.prompts)
         assert len(together.scores) == len(self.prompts)
         for index, prompt in enumerate(self.prompts):
+            alone = model.decode(embedding, [prompt])
+            count = alone.scores.shape[1]
+            close(together.logits[index, :count], alone.logits[0])
+            close(together.scores[index, :count], alone.scores[0])
+
+    def test_several_images_in_a_batch_equal_one_by_one(self, model):
+        if not isinstance(model, BatchedModel):
+            pytest.skip("answers one image at a time")
+        shapes = [SHAPE, (60, 60), (144, 100)]
+        prompts = [Prompt(points=[(20, 30)]), self.prompts[0], Prompt(points=[(50, 5.5)])]
+        embeddings = [model.encode(seeded_image(*shape)) for shape in shapes]
+        together = model.decode_each(embeddings, prompts)
+        for index, (embedding, prompt) in enumerate(zip(embeddings, prompts, strict=True)):
             alone = model.decode(embedding, [prompt])
             count = alone.scores.shape[1]
             close(together.logits[index, :count], alone.logits[0])

@@ -16,6 +16,7 @@ from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.describe import describe
+from napari_anysam._napari.encoding_ahead import EncodingAhead
 from napari_anysam._napari.found import FoundObjects
 from napari_anysam._napari.from_label import labels_like
 from napari_anysam._napari.image_control import ImageControl
@@ -25,9 +26,11 @@ from napari_anysam._napari.live_volume import LiveVolume
 from napari_anysam._napari.object_looks import colours_of
 from napari_anysam._napari.objects import Objects
 from napari_anysam._napari.precomputing import Precomputing
+from napari_anysam._napari.preview import is_preview
 from napari_anysam._napari.propagation import StackAxis
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.review import Review
+from napari_anysam._napari.running_mask import Request
 from napari_anysam._napari.runs import Runs
 from napari_anysam._napari.status import Status
 from napari_anysam._napari.tool_use import ToolUse
@@ -40,9 +43,11 @@ if TYPE_CHECKING:
 
     from napari_anysam._napari.active_model import ActiveModel
     from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam._napari.inference import Ticket
     from napari_anysam._napari.label_target import WritePolicy
     from napari_anysam._napari.object_looks import Colour
     from napari_anysam._napari.propagation import StackRange
+    from napari_anysam._napari.running_mask import Answer
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.label_prompts import LabelKind
     from napari_anysam.segmentation.mask_options import MaskOptions
@@ -84,6 +89,8 @@ class SegmentController:
         Follows what was accepted, if that is wanted.
     found : FoundObjects
         What a search for everything has found, to be looked through.
+    ahead : EncodingAhead
+        Encodes the next planes while the user moves along a stack.
     """
 
     changed = Signal()
@@ -113,6 +120,8 @@ class SegmentController:
         self.objects = Objects(viewer, self._clicking, self._inference, self._tell)
         self.looks = ImageControl(viewer, self._inference, self._clicking, self._tell)
         self.precomputing = Precomputing(self._inference, self._tell)
+        self.ahead = EncodingAhead(viewer, self._inference, self._clicking.running)
+        self.looks.look_changed.connect(self.ahead.drop)
         self._workspaces: dict[Any, Workspace] = {}
         self._policy: WritePolicy = "protect"
         self._of_viewer = Connections()
@@ -172,13 +181,12 @@ class SegmentController:
 
     def labels_choices(self) -> list[Any]:
         """Return the Labels layers that can take masks of the chosen image."""
-        preview = self._clicking.running.preview.layer
         labels = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
         image = self.image
         return [
             layer
             for layer in labels
-            if image is not None and layer is not preview and can_hold(layer, image)
+            if image is not None and not is_preview(layer) and can_hold(layer, image)
         ]
 
     def stack_axes(self) -> list[StackAxis]:
@@ -435,6 +443,20 @@ class SegmentController:
                 change()
             self._tell()
 
+    def foresee(
+        self,
+        frame: PlaneFrame,
+        prompt: Prompt,
+        on_answer: Callable[[Answer], None],
+        on_error: Callable[[Exception], None],
+    ) -> Ticket | None:
+        """Ask what a prompt on the plane that is shown would give; see ``RunningMask.foresee``."""
+        work, running = self.workspace, self._clicking.running
+        if work is None or running.request is not None or self._runs.busy:
+            return None
+        key = (prompt.object_id, prompt.plane)
+        return running.foresee(Request(work, key, frame, prompt, False), on_answer, on_error)
+
     def point_pressed(self, *, positive: bool) -> None:
         """Say what the point that a mouse press is about to add will mean."""
         work = self.workspace
@@ -481,6 +503,8 @@ class SegmentController:
         for connections in (self._of_viewer, self._of_image):
             connections.disconnect()
         self._tools.stop()
+        self.ahead.leave()
+        self.looks.look_changed.disconnect(self.ahead.drop)
         self.looks.leave()
         self.objects.stop()
         self._inference.stop(_PATIENCE_AT_CLOSE)
@@ -520,6 +544,7 @@ class SegmentController:
         self._tools.stop()
         self.live.forget()
         self.found.end()
+        self.ahead.leave()
         self._clicking.running.drop()
         self._runs.cancel()
         self.looks.leave()
@@ -536,6 +561,7 @@ class SegmentController:
         self.changed.emit()
 
     def _on_view(self, _event: Any = None) -> None:
+        self._clicking.running.preview.rest()
         self._look()
         self._tell()
 
@@ -543,7 +569,7 @@ class SegmentController:
         """Take note of the axes that are shown before the next prompt is compared with them."""
         if self.workspace is not None:
             with suppress(ImageError):  # the status line says it
-                self.workspace.frame()
+                self.ahead.moved(self.workspace, self.workspace.frame())
 
     def _on_prompts_edited(self, event: Any) -> None:
         with reporting():
@@ -568,6 +594,7 @@ class SegmentController:
     def _on_transform(self, _event: Any = None) -> None:
         if self.workspace is not None:
             self.workspace.copy_transform()
+        self.ahead.drop()
         self._clicking.running.drop()
         self._tell()
 
@@ -575,6 +602,7 @@ class SegmentController:
         """Have other pixels encoded anew; what is previewed was seen on the old ones."""
         if self.workspace is not None:
             self.workspace.identity = object()
+        self.ahead.drop()
         self._clicking.running.drop()
         self._tell()
 
@@ -613,6 +641,7 @@ class SegmentController:
     def _on_loaded(self, model: PromptableModel) -> None:
         running = self._clicking.running
         self.precomputing.cancel()
+        self.ahead.drop()
         work = self.workspace
         if work is not None and self.status.refused_tools.get(self._tools.name(work)):
             self._tools.use_first(work, self.labels)

@@ -31,6 +31,7 @@ class ImageSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     blend_chosen = Signal(bool)
     follow_chosen = Signal(object)
     voxel_grid_chosen = Signal(bool)
+    ahead_chosen = Signal(bool)
     settled = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -54,6 +55,11 @@ class ImageSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         )
         self.follow_combo = _short_combo()
         self.voxel_box = QCheckBox("Voxel-grid view")
+        self.ahead_box = QCheckBox("Encode ahead")
+        self.ahead_box.setToolTip(
+            "While you move along a stack with prompts, the next planes are encoded, so that a "
+            "click there need not wait. On by itself for models that encode within two seconds."
+        )
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE_MILLISECONDS)
@@ -62,6 +68,7 @@ class ImageSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.blend_box.clicked.connect(self.blend_chosen)
         self.follow_combo.activated.connect(self._on_follow)
         self.voxel_box.clicked.connect(self.voxel_grid_chosen)
+        self.ahead_box.clicked.connect(self.ahead_chosen)
         self._lay_out()
 
     def restless(self) -> None:
@@ -72,8 +79,10 @@ class ImageSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         """Emit nothing more."""
         self._timer.stop()
 
-    def show_view(self, view: ImageView, axes: Sequence[StackAxis]) -> None:
-        """Show how the image is seen, and what can be changed."""
+    def show_view(self, view: ImageView, axes: Sequence[StackAxis], *, ahead: bool) -> None:
+        """Show how the image is seen, what can be changed, and whether planes are encoded ahead."""
+        self.ahead_box.setEnabled(bool(axes))
+        self.ahead_box.setChecked(ahead)
         self.words.setText("Measuring ..." if view.measuring else view.words)
         self.words.setToolTip(
             view.details or "What the model sees: the image with its contrast, as napari shows it."
@@ -135,6 +144,7 @@ class ImageSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addLayout(form)
         layout.addWidget(self.blend_box)
         layout.addWidget(self.voxel_box)
+        layout.addWidget(self.ahead_box)
 
 
 def _short_combo() -> QComboBox:

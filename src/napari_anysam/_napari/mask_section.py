@@ -64,6 +64,7 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.padding = QSpinBox()
         self.padding.setRange(0, round(100 * MOST_PADDING))
         self.padding.setSuffix(" %")
+        self.hover = QCheckBox("Show masks under the mouse")
         self.policy = QComboBox()
         self.policy.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -126,6 +127,10 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.smoothing.setToolTip("Radius below which outlines are smoothed.")
         self.largest.setToolTip("Keeps the parts with a click in them, or else the largest one.")
         self.padding.setToolTip("Boxes grow by this part of their side before they are answered.")
+        self.hover.setToolTip(
+            "Where the mouse rests with the Point tool, shows lightly what a click would give. "
+            "Large models answer where the image is encoded already."
+        )
         self.policy.setToolTip(
             "What a mask may take: never other objects; other objects too; or background alone, so "
             "that an object only grows."
@@ -147,6 +152,7 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         form.addRow("Box padding", self.padding)
         form.addRow("Write", self.policy)
         form.addRow(self.accept_on_next)
+        form.addRow(self.hover)
         for field in (self.threshold, self.smallest_area, self.fill_holes, self.smoothing):
             field.setMinimumWidth(_NARROW)  # their own minimum is too wide for a narrow dock
         self.padding.setMinimumWidth(_NARROW)

@@ -37,6 +37,8 @@ class Preferences(BaseModel):
         How logits become masks.
     each_click, each_box : bool
         Whether each click, or each box, is an object.
+    hover : bool
+        Whether the resting mouse shows what a click would give.
     """
 
     # What a later version has written stays in the file.
@@ -48,6 +50,7 @@ class Preferences(BaseModel):
     mask: MaskOptions = MaskOptions()
     each_click: bool = False
     each_box: bool = True
+    hover: bool = False
 
 
 def preferences_file() -> Path:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam.segmentation.windows import Window
 
-__all__ = ["PREVIEW_NAME", "Preview", "below_prompts"]
+__all__ = ["PREVIEW_NAME", "Preview", "below_prompts", "is_preview"]
 
 PREVIEW_NAME = "AnySAM preview"
 _FILL, _OUTLINE = 1, 2
@@ -43,11 +43,17 @@ class Preview:
     ----------
     viewer : napari viewer
         The layer is added when there is first something to show.
+    name : str
+        Of the layer.
+    opacity : float
+        Of the layer, 0 to 1.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Any, name: str = PREVIEW_NAME, opacity: float = 1.0) -> None:
         self._viewer = viewer
+        self._name = name
         self.layer: Labels | None = None
+        self._opacity = opacity
 
     def show(self, image: Any, frame: PlaneFrame, window: Window | None) -> None:
         """Show a mask on one plane of an image layer; None hides the one before."""
@@ -65,11 +71,28 @@ class Preview:
         else:
             self.layer.data = data
             self._lay(self.layer, image, frame, window.origin, step)
-            self.layer.visible = True
+            if self.is_hidden:
+                self.layer.opacity = self._opacity
+            if not self.layer.visible:
+                self.layer.visible = True
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether there is nothing to be seen."""
+        return self.layer is None or not self.layer.visible or self.layer.opacity == 0
 
     def hide(self) -> None:
-        """Show nothing; the layer stays for the next mask."""
-        if self.layer is not None and self.layer.visible:
+        """Show nothing; the layer stays for the next mask.
+
+        It is made clear, because napari takes 20 ms to draw a layer as invisible or visible again.
+        """
+        if self.layer is not None and not self.is_hidden:
+            self._opacity = self.layer.opacity
+            self.layer.opacity = 0.0
+
+    def rest(self) -> None:
+        """Let napari slice a hidden layer no more, now that another plane is looked at."""
+        if self.layer is not None and self.is_hidden and self.layer.visible:
             self.layer.visible = False
 
     def remove(self) -> None:
@@ -104,8 +127,8 @@ class Preview:
     ) -> None:
         layer = Labels(
             data,
-            name=PREVIEW_NAME,
-            opacity=1.0,
+            name=self._name,
+            opacity=self._opacity,
             colormap=DirectLabelColormap(color_dict=_COLOURS),
             metadata={"anysam": {"role": "preview", "image": str(image.unique_id)}},
         )
@@ -116,6 +139,11 @@ class Preview:
         active = layers.selection.active
         layers.insert(below_prompts(layers), layer)
         layers.selection.active = active
+
+
+def is_preview(layer: Any) -> bool:
+    """Tell whether a layer shows a mask that nobody accepted."""
+    return bool(layer.metadata.get("anysam", {}).get("role") == "preview")
 
 
 def _drawn(mask: NDArray[np.bool_], width: int) -> NDArray[np.uint8]:

@@ -47,10 +47,11 @@ class Remembered(QObject):  # type: ignore[misc]  # Qt has no types here
         self._mask.show_settings(before.mask, before.policy, accept_on_next=before.accept_on_next)
         self._many.each_click.setChecked(before.each_click)
         self._many.each_box.setChecked(before.each_box)
+        self._mask.hover.setChecked(before.hover)
         mask, many = self._mask, self._many
         for changed in (mask.changed, mask.policy_changed, mask.accept_on_next.toggled):
             changed.connect(self._save_soon)
-        for box in (many.each_click, many.each_box):
+        for box in (many.each_click, many.each_box, mask.hover):
             box.toggled.connect(self._save_soon)
 
     def close_quietly(self) -> None:
@@ -70,4 +71,5 @@ class Remembered(QObject):  # type: ignore[misc]  # Qt has no types here
                 accept_on_next=self._mask.accept_on_next.isChecked(),
                 each_click=self._many.each_click.isChecked(),
                 each_box=self._many.each_box.isChecked(),
+                hover=self._mask.hover.isChecked(),
             )

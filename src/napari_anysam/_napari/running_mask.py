@@ -16,6 +16,7 @@ from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import Asked, Recipe, record_of
 from napari_anysam.segmentation.mask_options import MaskOptions
+from napari_anysam.segmentation.regions import LIGHT_IMAGE_SIZE
 from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.stored_cache import user_cache
 
@@ -190,10 +191,44 @@ class RunningMask:
 
     def ask(self, request: Request) -> None:
         """Ask for a mask; an earlier request that was not committed is dropped."""
-        predictor = self._predictor
-        if predictor is None:
+        if self._predictor is None:
             return
         self._cancel(same_plane_as=request)
+        self.outline.show(
+            request.work.image, request.frame, request.prompt.box, self.options.box_padding
+        )
+        work = self._question(self._predictor, request)
+        self.request = request
+        self._ticket = self._inference.ask(
+            work, self._receive, partial(self._fail, request), priority=Priority.CLICK
+        )
+
+    def foresee(
+        self,
+        request: Request,
+        on_answer: Callable[[Answer], None],
+        on_error: Callable[[Exception], None],
+    ) -> Ticket | None:
+        """Ask what a request would give, when nothing else is to be done; nothing comes of it.
+
+        Networks with a small input encode what it takes; others answer from embeddings that are
+        there, or not at all.
+        """
+        predictor = self._predictor
+        if predictor is None:
+            return None
+        question = self._question(predictor, request)
+        light = predictor.model.image_size <= LIGHT_IMAGE_SIZE
+
+        def answer(cancelled: Callable[[], bool]) -> Answer:
+            return question(lambda: not light or cancelled())
+
+        return self._inference.ask(answer, on_answer, on_error, priority=Priority.BACKGROUND)
+
+    def _question(
+        self, predictor: PlanePredictor, request: Request
+    ) -> Callable[[Callable[[], bool]], Answer]:
+        """Return what the inference thread does for a request, as everything is now."""
         refined = self._refined_by(request)
         previous = None if refined is None else refined.prediction.choosing(refined.choice)
         look = request.look = request.work.appearance.look()
@@ -208,9 +243,6 @@ class RunningMask:
             layers=look.layer_names,
         )
         asked = (latest,) if refined is None else (*refined.chosen, latest)
-        self.outline.show(
-            request.work.image, request.frame, request.prompt.box, options.box_padding
-        )
 
         def predict(cancelled: Callable[[], bool]) -> Answer:
             before = predictor.cache.statistics
@@ -223,15 +255,12 @@ class RunningMask:
                 cancelled=cancelled,
                 box_padding=options.box_padding,
                 view=view,
+                most=_MOST_CANDIDATES,
             )
-            best = replace(prediction, candidates=prediction.candidates[:_MOST_CANDIDATES])
             used = predictor.cache.statistics.since(before)
-            return Answer(request, best, record_of(predictor.model), asked, options, used)
+            return Answer(request, prediction, record_of(predictor.model), asked, options, used)
 
-        self.request = request
-        self._ticket = self._inference.ask(
-            predict, self._receive, partial(self._fail, request), priority=Priority.CLICK
-        )
+        return predict
 
     def ask_again(self) -> bool:
         """Ask once more for what is asked for or previewed; tell whether there was anything."""

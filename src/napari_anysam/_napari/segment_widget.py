@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt
@@ -24,6 +25,7 @@ from napari_anysam._napari.delivery import QtDelivery
 from napari_anysam._napari.dock_actions import calls_of
 from napari_anysam._napari.export_section import ExportSection
 from napari_anysam._napari.help_panel import HelpPanel
+from napari_anysam._napari.hover import HoverPreview
 from napari_anysam._napari.image_section import ImageSection
 from napari_anysam._napari.keys import LayerKeys
 from napari_anysam._napari.layer_combo import LayerCombo
@@ -103,6 +105,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._keys.release()
         self._delivery.close()
         self.look.stop()
+        self.hover.turn(False)
         self.controller.looks.look_changed.disconnect(self.look.restless)
         self.controller.changed.disconnect(self._render_soon)
         user_keys().changed.disconnect(self._on_keys)
@@ -179,6 +182,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.review = ReviewSection()
         self.mask = MaskSection()
         self.many = ManySection(self.controller.found)
+        self.hover = HoverPreview(self._viewer, self.controller, self)
         self.remembered = Remembered(self.mask, self.many, self)
         self.look = ImageSection()
         self.session = SessionSection(self._viewer, self.controller)
@@ -271,6 +275,8 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.review.reviewed.connect(control.toggle_reviewed)
         self.review.repair.connect(control.repair)
         self.mask.changed.connect(control.shape_masks)
+        self.mask.hover.toggled.connect(self.hover.turn)
+        self.hover.turned_off.connect(partial(self.mask.hover.setChecked, False))
         self.mask.policy_changed.connect(control.use_policy)
         self.mask.accept_on_next.toggled.connect(control.let_next_accept)
         self.many.refine.connect(control.refine_labels)
@@ -282,6 +288,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.look.blend_chosen.connect(control.looks.blend)
         self.look.follow_chosen.connect(control.looks.follow)
         self.look.voxel_grid_chosen.connect(control.looks.voxel_grid)
+        self.look.ahead_chosen.connect(control.ahead.choose)
         self.look.settled.connect(control.looks.encode_again)
         control.looks.look_changed.connect(self.look.restless)
         self.store.chosen.connect(control.keep_labels_in)
@@ -336,7 +343,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.stack.show_axes(axes)
         self.stack.show_status(status)
         self.many.show_status(status, control.labels_to_refine())
-        self.look.show_view(control.looks.view, axes)
+        self.look.show_view(control.looks.view, axes, ahead=control.ahead.is_on)
         self.precompute.render_state()
         self.session.show_keys()
         self.export.work_on(control.labels, control.image)

@@ -12,12 +12,14 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
 from napari_anysam.errors import CapabilityError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     import torch
@@ -32,6 +34,7 @@ __all__ = [
     "compute_type",
     "free_cached_memory",
     "limit_torch_threads",
+    "one_torch_thread",
     "unused_graphics_card",
 ]
 
@@ -127,6 +130,19 @@ def limit_torch_threads(cores: int) -> None:
     import torch
 
     torch.set_num_threads(max(1, min(torch.get_num_threads(), cores)))
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch compute on one core for a while: small steps end before others have joined in."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def free_cached_memory() -> None:

@@ -24,11 +24,21 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from napari_anysam.networks.protocol import Embedding, Masks, PromptableModel
+    from napari_anysam.networks.protocol import BatchedModel, Embedding, Masks, PromptableModel
     from napari_anysam.networks.tracking_protocol import Recall, Tracked, TrackingModel
     from napari_anysam.segmentation.prompts import Prompt
 
-__all__ = ["anchor", "attempt", "decode", "encode", "follow", "remember", "say_moved", "upscale"]
+__all__ = [
+    "anchor",
+    "attempt",
+    "decode",
+    "decode_each",
+    "encode",
+    "follow",
+    "remember",
+    "say_moved",
+    "upscale",
+]
 
 _T = TypeVar("_T")
 
@@ -70,6 +80,18 @@ def decode(
             previous_logits=previous,
             multimask=multimask,
         )
+
+    return join_masks(_in_parts(model, len(prompts), some))
+
+
+def decode_each(
+    model: BatchedModel, embeddings: Sequence[Embedding], prompts: Sequence[Prompt]
+) -> Masks:
+    """Decode a prompt on each of several images; see ``BatchedModel``, and the module."""
+    from napari_anysam.networks.batches import join_masks
+
+    def some(part: slice) -> Masks:
+        return model.decode_each(embeddings[part], prompts[part])
 
     return join_masks(_in_parts(model, len(prompts), some))
 

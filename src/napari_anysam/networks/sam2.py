@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from omegaconf import DictConfig
 
 from napari_anysam.errors import Cancelled
-from napari_anysam.networks.batches import embedding_rows, join_masks
+from napari_anysam.networks.batches import embedding_rows, join_embeddings, join_masks
 from napari_anysam.networks.device import autocast, compute_type
 from napari_anysam.networks.protocol import Capabilities, Embedding, Masks
 from napari_anysam.networks.sam2_build import (
@@ -190,7 +190,17 @@ class Sam2Model:
         change the answer. Where some objects of a call get three candidates and others one, the
         one is repeated. ``previous_logits`` take the place of masks.
         """
-        embedding = embedding.for_model(self)
+        return self.decode_each([embedding], prompts, previous_logits, multimask)
+
+    def decode_each(
+        self,
+        embeddings: Sequence[Embedding],
+        prompts: Sequence[Prompt],
+        previous_logits: torch.Tensor | None = None,
+        multimask: bool | None = None,
+    ) -> Masks:
+        """Decode a prompt on each of several encoded images; see ``BatchedModel.decode_each``."""
+        embeddings = [embedding.for_model(self) for embedding in embeddings]
         answers: list[Masks | None] = [None] * len(prompts)
         groups: dict[tuple[int, bool], list[int]] = {}
         for number, prompt in enumerate(prompts):
@@ -198,9 +208,12 @@ class Sam2Model:
         for numbers in groups.values():
             previous = None if previous_logits is None else previous_logits[numbers]
             group = [prompts[number] for number in numbers]
+            if len(embeddings) == 1:
+                encoded = [embedding_rows(embeddings[0], numbers)]
+            else:
+                encoded = [embeddings[number] for number in numbers]
             with self._step():
-                part = embedding_rows(embedding, numbers)
-                masks = self._decode_group(part, group, previous, multimask)
+                masks = self._decode_group(encoded, group, previous, multimask)
             for place, number in enumerate(numbers):
                 answers[number] = _one(masks, place)
         return join_masks([answer for answer in answers if answer is not None])
@@ -239,21 +252,25 @@ class Sam2Model:
 
     def _decode_group(
         self,
-        embedding: Embedding,
+        embeddings: Sequence[Embedding],
         prompts: Sequence[Prompt],
         previous: torch.Tensor | None,
         multimask: bool | None,
     ) -> Masks:
+        """Decode prompts of one layout, on one encoded image or on one each."""
         network = self.network
         points, masked = layout_of(prompts[0])
         if multimask is None:
             multimask = points == 1 and not masked and previous is None
         sparse, dense = network.sam_prompt_encoder(
-            points=point_tensors(prompts, embedding.image_shape, self.image_size, self._device),
+            points=point_tensors(
+                prompts, [one.image_shape for one in embeddings], self.image_size, self._device
+            ),
             boxes=None,
             masks=self._mask_prompt(prompts, previous),
         )
-        image = embedding.tensors["image"]
+        joined = join_embeddings(embeddings)
+        image = joined.tensors["image"]
         if network.directly_add_no_mem_embed:
             image = image + network.no_mem_embed.reshape(1, -1, 1, 1)
         logits, scores, _, object_logits = network.sam_mask_decoder(
@@ -263,7 +280,7 @@ class Sam2Model:
             dense_prompt_embeddings=dense,
             multimask_output=multimask,
             repeat_image=len(image) == 1,
-            high_res_features=self._memory.fine_maps(embedding, len(image)),
+            high_res_features=self._memory.fine_maps(joined, len(image)),
         )
         return Masks(logits.float(), scores.float(), object_logits.float()[:, 0])
 

@@ -29,7 +29,10 @@ def layout_of(prompt: Prompt) -> Layout:
 
 
 def point_tensors(
-    prompts: Sequence[Prompt], image_shape: tuple[int, int], size: int, device: torch.device
+    prompts: Sequence[Prompt],
+    image_shapes: Sequence[tuple[int, int]],
+    size: int,
+    device: torch.device,
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Return coordinates (B, P, 2) in (x, y) and int32 labels (B, P); None without any point.
 
@@ -37,8 +40,8 @@ def point_tensors(
     ----------
     prompts : sequence of Prompt
         Of one layout.
-    image_shape : (H, W)
-        Pixels of the encoded image.
+    image_shapes : sequence of (H, W)
+        Pixels of the encoded image, or of one for each prompt.
     size : int
         Side of the network's input.
     device : torch.device
@@ -47,8 +50,8 @@ def point_tensors(
     if layout_of(prompts[0])[0] == 0:
         return None
     coordinates = torch.tensor([_corners(prompt) for prompt in prompts], dtype=torch.float32)
-    height, width = image_shape
-    coordinates = coordinates / torch.tensor([width, height], dtype=torch.float32) * size
+    sides = torch.tensor(image_shapes, dtype=torch.float32).flip(-1)[:, None]
+    coordinates = coordinates / sides * size
     labels = torch.tensor([_labels(prompt) for prompt in prompts], dtype=torch.int32)
     return coordinates.to(device), labels.to(device)
 

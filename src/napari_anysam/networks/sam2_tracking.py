@@ -168,7 +168,7 @@ class Sam2Memory:
             return self._mask_answers(embedding, image, masks)
         if network.directly_add_no_mem_embed:
             image = image + network.no_mem_embed.reshape(1, -1, 1, 1)
-        points = point_tensors(prompts, embedding.image_shape, network.image_size, device)
+        points = point_tensors(prompts, [embedding.image_shape], network.image_size, device)
         multimask = self._multimask(layout_of(prompts[0])[0])
         return self._heads(embedding, image, points, None, multimask)
 

@@ -239,10 +239,12 @@ def _interpolated(
     return mixed
 
 
-def distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Leave out candidates that say the same as an earlier one."""
+def distinct(candidates: Iterable[Candidate], most: int | None = None) -> tuple[Candidate, ...]:
+    """Leave out candidates that say the same as an earlier one; take no more than are enough."""
     kept: list[Candidate] = []
     for candidate in candidates:
         if all(_iou(candidate, other) < SAME_OBJECT for other in kept):
             kept.append(candidate)
+            if len(kept) == most:
+                break
     return tuple(kept)

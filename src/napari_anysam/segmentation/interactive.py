@@ -7,6 +7,7 @@ network takes (`derived_prompts.py`).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from napari_anysam.networks import out_of_memory
+from napari_anysam.networks.device import one_torch_thread
+from napari_anysam.networks.protocol import BatchedModel
 from napari_anysam.segmentation.candidates import (
     Candidate,
     Prediction,
@@ -32,6 +35,7 @@ from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.plane_pixels import WholePlane, WindowedPlane
 from napari_anysam.segmentation.prompts import check_prompts
 from napari_anysam.segmentation.regions import (
+    LIGHT_IMAGE_SIZE,
     Region,
     mask_in,
     prompt_extent,
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
-    from napari_anysam.networks.protocol import Embedding, PromptableModel
+    from napari_anysam.networks.protocol import Embedding, Masks, PromptableModel
     from napari_anysam.segmentation.plane_pixels import PlanePixels
     from napari_anysam.segmentation.prompts import Box, Point, Prompt
     from napari_anysam.segmentation.regions import RegionChoice
@@ -83,6 +87,7 @@ class PlanePredictor:
         cancelled: Callable[[], bool] | None = None,
         box_padding: float = 0.0,
         view: Box | None = None,
+        most: int | None = None,
     ) -> Prediction:
         """Answer one prompt.
 
@@ -108,6 +113,8 @@ class PlanePredictor:
             Boxes grow by this part of their side at each end, 0 to 0.1.
         view : (y0, x0, y1, x1), optional
             What the user sees of the plane; `regions_for` says what it is good for.
+        most : int, optional
+            So many candidates are enough; the others are not compared with them.
         """
         refined = None
         if previous is not None and self.model.capabilities.masks:
@@ -125,6 +132,7 @@ class PlanePredictor:
             cancelled=cancelled,
             box_padding=box_padding,
             view=view,
+            most=most,
         )
         return answers[0]
 
@@ -140,6 +148,7 @@ class PlanePredictor:
         cancelled: Callable[[], bool] | None = None,
         box_padding: float = 0.0,
         view: Box | None = None,
+        most: int | None = None,
     ) -> list[Prediction]:
         """Answer prompts of several objects on one plane; those that share a region share a batch.
 
@@ -153,12 +162,16 @@ class PlanePredictor:
             resolve(prompt, self.model.capabilities, plane_shape, box_padding) for prompt in given
         ]
         wanted: dict[Region, list[int]] = {}
+        answers: list[list[_Scored]] = [[] for _ in prompts]
         for number, prompt in enumerate(prompts):
             choices = regions_for(prompt, plane_shape, image_size, region, view)
-            for choice in dict.fromkeys(pixels.fitted(one, image_size) for one in choices):
+            fitted = _fitted(pixels, choices, image_size)
+            if len(fitted) > 1 and isinstance(self.model, BatchedModel):
+                embeddings = [self.embedding(pixels, plane_key, one, cancelled) for one in fitted]
+                answers[number] = _decode_each(self.model, embeddings, prompt, fitted)
+                continue
+            for choice in fitted:
                 wanted.setdefault(choice, []).append(number)
-        answers: list[list[_Scored]] = [[] for _ in prompts]
-        # The largest first: what was read for it holds the pixels of the smaller ones.
         for choice in sorted(wanted, key=lambda one: one.shape, reverse=True):
             numbers = wanted[choice]
             embedding = self.embedding(pixels, plane_key, choice, cancelled)
@@ -169,9 +182,29 @@ class PlanePredictor:
             for number, found in zip(numbers, scored, strict=True):
                 answers[number].extend(found)
         return [
-            Prediction(prompt.object_id, prompt.plane, self._candidates(found, prompt.lasso))
+            Prediction(prompt.object_id, prompt.plane, self._candidates(found, prompt.lasso, most))
             for prompt, found in zip(given, answers, strict=True)
         ]
+
+    def encode_for(
+        self,
+        pixels: PlanePixels,
+        plane_key: Hashable,
+        plane_shape: tuple[int, int],
+        prompt: Prompt,
+        *,
+        box_padding: float = 0.0,
+        view: Box | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Have in the cache whatever ``predict`` would encode for a prompt.
+
+        Parameters are those of ``predict``.
+        """
+        prompt = resolve(prompt, self.model.capabilities, plane_shape, box_padding)
+        choices = regions_for(prompt, plane_shape, self.model.image_size, "auto", view)
+        for region in _fitted(pixels, choices, self.model.image_size):
+            self.embedding(pixels, plane_key, region, cancelled)
 
     def embedding(
         self,
@@ -193,19 +226,13 @@ class PlanePredictor:
         refined: Candidate | None,
     ) -> list[list[_Scored]]:
         previous = None if refined is None else _logits_in(refined, region)
-        masks = out_of_memory.decode(self.model, embedding, prompts, previous_logits=previous)
-        logits = masks.logits.float().cpu().numpy()
-        scores = masks.scores.float().cpu().numpy()
-        return [
-            [
-                _Scored(region, one, float(score), rank(one, float(score), region))
-                for one, score in zip(of_object, of_scores, strict=True)
-            ]
-            for of_object, of_scores in zip(logits, scores, strict=True)
-        ]
+        small = len(prompts) == 1 and self.model.image_size <= LIGHT_IMAGE_SIZE
+        with one_torch_thread() if small else nullcontext():
+            masks = out_of_memory.decode(self.model, embedding, prompts, previous_logits=previous)
+        return _scored(masks, [region] * len(prompts))
 
     def _candidates(
-        self, found: Iterable[_Scored], lasso: Sequence[Point] | None
+        self, found: Iterable[_Scored], lasso: Sequence[Point] | None, most: int | None
     ) -> tuple[Candidate, ...]:
         """Bring the answers to plane pixels, best first, without those that say the same.
 
@@ -215,7 +242,8 @@ class PlanePredictor:
         one_region = len({answer.region for answer in found}) == 1
         key = attrgetter("score" if one_region else "rank")
         ranked = sorted(found, key=key, reverse=True)
-        return distinct(_clipped(self._candidate(answer), lasso) for answer in ranked)
+        with one_torch_thread():
+            return distinct((_clipped(self._candidate(answer), lasso) for answer in ranked), most)
 
     def _candidate(self, answer: _Scored) -> Candidate:
         import torch
@@ -301,6 +329,44 @@ class _Scored:
     logits: NDArray[np.float32]
     score: float
     rank: float
+
+
+def _fitted(pixels: PlanePixels, choices: Sequence[Region], image_size: int) -> list[Region]:
+    """Return the regions that are read, the largest first.
+
+    What was read for that one holds the pixels of the smaller ones.
+    """
+    regions = {pixels.fitted(choice, image_size) for choice in choices}
+    return sorted(regions, key=lambda one: (one.shape, one.row, one.column), reverse=True)
+
+
+def _decode_each(
+    model: BatchedModel, embeddings: Sequence[Embedding], prompt: Prompt, regions: Sequence[Region]
+) -> list[_Scored]:
+    """Answer a prompt in several regions at once.
+
+    Its batch holds nobody else's prompts, so that it is answered alike alone and among others.
+    """
+    group = [
+        _localise(prompt, region, embedding.image_shape)
+        for region, embedding in zip(regions, embeddings, strict=True)
+    ]
+    with one_torch_thread():
+        masks = out_of_memory.decode_each(model, embeddings, group)
+    return [answer for found in _scored(masks, regions) for answer in found]
+
+
+def _scored(masks: Masks, regions: Sequence[Region]) -> list[list[_Scored]]:
+    """Return the candidates of each object of a batch, which was seen in its region."""
+    logits = masks.logits.float().cpu().numpy()
+    scores = masks.scores.float().cpu().numpy()
+    return [
+        [
+            _Scored(region, one, float(score), rank(one, float(score), region))
+            for one, score in zip(of_object, of_scores, strict=True)
+        ]
+        for region, of_object, of_scores in zip(regions, logits, scores, strict=True)
+    ]
 
 
 def _localise(prompt: Prompt, region: Region, encoded_shape: tuple[int, int]) -> Prompt:
