@@ -193,6 +193,28 @@ def test_a_propagation_is_made_again_after_a_correction_and_a_cancel(annotate, t
     assert {index for index in range(7) if work.labels[index].any()} >= {1, 2, 3, 4, 5}
 
 
+def test_a_repair_is_made_again_with_what_was_reviewed(annotate, tmp_path):
+    """It starts from a brush stroke, ends at a locked plane, and knows what was there before."""
+    work = annotate(drifting_disc(7), name="stack")
+    work.control.review_along(0)
+    work.viewer.dims.set_point(0, 3)
+    work.keep((3, 40, 42))
+    work.propagate()
+    work.viewer.dims.set_point(0, 1)
+    work.control.toggle_reviewed()
+    work.viewer.dims.set_point(0, 4)
+    work.labels[4, 30:50, 40:60] = 1
+    work.control.show_reviewed(1, 4)
+    work.control.repair()
+    assert work.stage is Stage.PROPAGATING
+    work.wait(lambda: work.stage is not Stage.PROPAGATING)
+    loaded = save(work, tmp_path / "stack.anysam")
+    repaired = loaded.session.journal[-1].run
+    assert repaired.repaired == (1, 4)
+    assert (1, 1) in repaired.locked & loaded.session.reviewed
+    assert np.array_equal(replay(loaded, work.image.data), work.labels)
+
+
 def test_planes_of_rolled_axes_are_found_again(annotate, tmp_path):
     stack = drifting_disc()
     work = annotate(np.ascontiguousarray(stack.transpose(1, 2, 0)), name="stack")

@@ -93,7 +93,9 @@ def kept_masks(draw, plane, *, with_recipe):
             for _ in range(draw(st.integers(1, 3)))
         ]
         recipe = Recipe(tuple(asked), MODEL)
-    return KeptMask(tight_window(draw(masks)), draw(st.none() | finite), "anysam-nano", recipe)
+    window, score = tight_window(draw(masks)), draw(st.none() | finite)
+    trust = draw(st.sampled_from([(None, ()), (0.25, ("jump", "low score")), (1.0, ())]))
+    return KeptMask(window, score, "anysam-nano", recipe, *trust)
 
 
 @st.composite
@@ -115,6 +117,8 @@ def runs(draw):
         conditioning=draw(conditionings),
         model=MODEL,
         results=2,
+        locked=draw(st.frozensets(st.tuples(ids, st.none() | planes), max_size=3)),
+        repaired=draw(st.none() | st.just((2, 1))),
     )
     writes = [
         Write((1, plane), draw(st.none() | kept_masks(plane, with_recipe=False)))
@@ -158,10 +162,12 @@ def test_what_was_saved_comes_back(tmp_path, journal, labels, data):
         object_id=4,
         plane=1,
         conditioning=data.draw(st.none() | conditionings),
+        reviewed=data.draw(st.frozensets(st.tuples(ids, planes), max_size=4)),
     )
     save_session(tmp_path, session, labels)
     loaded = load_session(tmp_path)
     assert described(loaded.session) == described(session)
+    assert loaded.session.reviewed == session.reviewed
     assert np.array_equal(loaded.labels, labels)
     assert loaded.labels.dtype == labels.dtype
     again = np.zeros_like(labels)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_anysam.images.conditioning import Conditioning
     from napari_anysam.segmentation.journal import Entry
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.session import PromptKey
 
 __all__ = ["LayerPixels", "Snapshot", "snapshot"]
 
@@ -72,7 +73,7 @@ class Snapshot:
         Of the image.
     others : tuple of LayerPixels
         The layers that the journal blends with it, as far as they are in the viewer.
-    order, prompts, classes, journal, object_id, plane, conditioning
+    order, prompts, classes, reviewed, journal, object_id, plane, conditioning
         As in ``SavedSession``.
     """
 
@@ -86,6 +87,7 @@ class Snapshot:
     order: tuple[int, ...]
     prompts: tuple[Prompt, ...]
     classes: Mapping[int, str]
+    reviewed: frozenset[PromptKey]
     journal: tuple[Entry, ...]
     object_id: int
     plane: int | None
@@ -121,6 +123,7 @@ class Snapshot:
             order=self.order,
             prompts=self.prompts,
             classes=self.classes,
+            reviewed=self.reviewed,
             journal=self.journal,
             object_id=self.object_id,
             plane=self.plane,
@@ -153,6 +156,7 @@ def snapshot(work: Workspace) -> Snapshot:
         order=frame.order,
         prompts=tuple(session.prompts.values()),
         classes=dict(session.classes),
+        reviewed=frozenset(session.reviewed),
         journal=tuple(session.journal),
         object_id=work.object_id,
         plane=frame.number,

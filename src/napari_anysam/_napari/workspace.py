@@ -155,6 +155,7 @@ class Workspace:
             prompts={(prompt.object_id, prompt.plane): prompt for prompt in saved.prompts},
             kept=saved.kept,
             classes=dict(saved.classes),
+            reviewed=set(saved.reviewed),
             journal=list(saved.journal),
         )
         for key, prompt in self.session.prompts.items():

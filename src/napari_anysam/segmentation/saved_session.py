@@ -77,6 +77,8 @@ class SavedSession:
         How the image was shown.
     others : sequence of ImageRecord
         The layers that were blended with the image.
+    reviewed : frozenset of (object id, plane)
+        As in ``Session``.
     """
 
     image: ImageRecord
@@ -88,6 +90,7 @@ class SavedSession:
     plane: int | None = None
     conditioning: Conditioning | None = None
     others: tuple[ImageRecord, ...] = ()
+    reviewed: frozenset[PromptKey] = frozenset()
 
     @property
     def kept(self) -> dict[PromptKey, KeptMask]:

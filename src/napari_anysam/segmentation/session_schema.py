@@ -127,6 +127,8 @@ class KeptFile(_Record):
     score: float | None = None
     model: str = ""
     recipe: RecipeFile | None = None
+    confidence: float | None = None
+    doubts: tuple[str, ...] = ()
 
 
 class RunFile(_Record):
@@ -142,6 +144,8 @@ class RunFile(_Record):
     model: int = Field(ge=0)
     results: int = Field(ge=0)
     layers: tuple[str, ...] = ()
+    locked: tuple[tuple[int, int | None], ...] = ()
+    repaired: tuple[int, int] | None = None
 
 
 class WritingFile(_Record):
@@ -188,6 +192,7 @@ class SessionFile(_Record):
     conditioning: int | None
     prompts: tuple[Values, ...]
     classes: dict[int, str]
+    reviewed: tuple[tuple[int, int | None], ...] = ()
     models: tuple[ModelFile, ...]
     conditionings: tuple[Values, ...]
     journal: tuple[EntryFile, ...]

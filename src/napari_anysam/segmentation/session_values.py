@@ -93,6 +93,7 @@ class Describing:
             conditioning=None if shown is None else _position(self.conditionings, shown),
             prompts=_prompts(session.prompts),
             classes=dict(session.classes),
+            reviewed=tuple(sorted(session.reviewed, key=_in_order)),
             models=tuple(ModelFile(**asdict(model)) for model in self.models),
             conditionings=tuple(one.to_dict() for one in self.conditionings),
             journal=journal,
@@ -123,6 +124,8 @@ class Describing:
             score=mask.score,
             model=mask.model,
             recipe=None if mask.recipe is None else self._recipe(mask.recipe),
+            confidence=mask.confidence,
+            doubts=mask.doubts,
         )
 
     def _recipe(self, recipe: Recipe) -> RecipeFile:
@@ -151,6 +154,8 @@ class Describing:
             model=_position(self.models, run.model),
             results=run.results,
             layers=run.layers,
+            locked=tuple(sorted(run.locked, key=_in_order)),
+            repaired=run.repaired,
         )
 
 
@@ -179,6 +184,7 @@ class Reading:
             order=file.order,
             prompts=tuple(prompt_from_dict(values) for values in file.prompts),
             classes=file.classes,
+            reviewed=frozenset(file.reviewed),
             journal=tuple(self._entry(entry) for entry in file.journal),
             object_id=file.object_id,
             plane=file.plane,
@@ -201,7 +207,9 @@ class Reading:
         if kept.mask is None:
             return None
         recipe = None if kept.recipe is None else self._recipe(kept.recipe)
-        return KeptMask(_window(kept.mask), kept.score, kept.model, recipe)
+        return KeptMask(
+            _window(kept.mask), kept.score, kept.model, recipe, kept.confidence, kept.doubts
+        )
 
     def _recipe(self, recipe: RecipeFile) -> Recipe:
         asked = (
@@ -229,6 +237,8 @@ class Reading:
             model=self._model(run.model),
             results=run.results,
             layers=run.layers,
+            locked=frozenset(run.locked),
+            repaired=run.repaired,
         )
 
     def _conditioning(self, position: int) -> Conditioning:
@@ -236,6 +246,10 @@ class Reading:
 
     def _model(self, position: int) -> ModelRecord:
         return ModelRecord(**self.file.models[position].model_dump())
+
+
+def _in_order(key: PromptKey) -> tuple[int, int]:
+    return key[0], -1 if key[1] is None else key[1]
 
 
 def _prompts(prompts: Iterable[Prompt]) -> tuple[dict[str, Any], ...]:
