@@ -18,8 +18,8 @@ from napari_anysam._napari.status import Stage
 from napari_anysam._napari.user_keys import UserKeys, in_words, keys_of_napari, user_keys
 from napari_anysam.errors import SettingsError
 
-SHIFT = Qt.KeyboardModifier.ShiftModifier
-ALT = Qt.KeyboardModifier.AltModifier
+CTRL_ALT = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
+CTRL_SHIFT = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
 
 
 @pytest.fixture
@@ -75,17 +75,17 @@ def test_a_key_that_is_taken_or_none_is_refused_and_nothing_changes(keys, key, r
 
 
 def test_a_chosen_key_is_kept_and_the_default_comes_back(keys):
-    keys.change("accept", "shift+j")
+    keys.change("accept", "ctrl+alt+x")
     again = UserKeys()
     again.read()
-    assert again.keys["accept"] == "Shift+J"
+    assert again.keys["accept"] == "Ctrl+Alt+X"
     again.restore()
     assert again.keys["accept"] == "Q"
     assert read_preferences().keys == {}
 
 
 def test_two_actions_may_have_swapped_their_keys(keys):
-    keys.change("accept", "J")
+    keys.change("accept", "Ctrl+Alt+X")
     keys.change("new", "Q")
     keys.change("accept", "N")
     again = UserKeys()
@@ -94,9 +94,9 @@ def test_two_actions_may_have_swapped_their_keys(keys):
 
 
 def test_keys_of_the_file_that_do_not_work_are_left_at_their_defaults(keys, capsys):
-    change_preferences(keys={"accept": "Ctrl+Z", "new": "J", "of a later version": "K"})
+    change_preferences(keys={"accept": "Ctrl+Z", "new": "Ctrl+Alt+X", "of a later version": "K"})
     keys.read()
-    assert (keys.keys["accept"], keys.keys["new"]) == ("Q", "J")
+    assert (keys.keys["accept"], keys.keys["new"]) == ("Q", "Ctrl+Alt+X")
     assert set(keys.keys) == {action.name for action in ACTIONS}
 
 
@@ -159,16 +159,16 @@ def test_tools_sections_and_modes_have_keys(desk):
 def test_a_changed_key_works_at_once_and_tooltips_follow(desk):
     image = desk.add(blobs(), name="discs")
     points = desk.control.workspace.prompts.points
-    user_keys().change("accept", "J")
+    user_keys().change("accept", "Ctrl+Alt+X")
     desk.settle()
-    assert "J" in bound(points)
+    assert "Ctrl+Alt+X" in bound(points)
     assert "Q" not in bound(points)
-    assert "(Enter or J)" in desk.widget.accept_button.toolTip()
+    assert "(Enter or Ctrl+Alt+X)" in desk.widget.accept_button.toolTip()
     desk.click(image, (40, 40))
     desk.wait_for(Stage.PREVIEW)
     desk.key(Qt.Key.Key_Q)
     assert desk.control.labels is None
-    desk.key(Qt.Key.Key_J)
+    desk.key(Qt.Key.Key_X, CTRL_ALT)
     assert desk.labels.any()
 
 
@@ -198,6 +198,13 @@ def test_buttons_name_their_keys(desk):
         "found_previous": dock.many.found.previous_button,
         "found_keep": dock.many.found.keep_button,
         "found_drop": dock.many.found.drop_button,
+        "live": dock.stack.live,
+        "doubtful_before": dock.review.previous_button,
+        "doubtful_next": dock.review.next_button,
+        "prompt_before": dock.review.previous_prompt_button,
+        "prompt_next": dock.review.next_prompt_button,
+        "reviewed": dock.review.reviewed_button,
+        "repair": dock.review.repair_button,
         "save": dock.session.save,
         "folder": dock.session.folder_button,
         "open": dock.session.open_button,
@@ -217,29 +224,29 @@ def test_buttons_name_their_keys(desk):
 def test_closing_the_dock_leaves_no_key(desk):
     desk.add(blobs(), name="discs")
     layers = list(desk.viewer.layers)
-    assert all("Alt+H" in bound(layer) for layer in layers)
+    assert all("Ctrl+Shift+W" in bound(layer) for layer in layers)
     desk.widget.close_quietly()
     ours = set(user_keys().keys.values())
     assert not any(ours & bound(layer) for layer in layers)
-    user_keys().change("accept", "J")
-    assert not any("J" in bound(layer) for layer in layers)
+    user_keys().change("accept", "Ctrl+Alt+X")
+    assert not any("Ctrl+Alt+X" in bound(layer) for layer in layers)
 
 
 @pytest.mark.gui
 def test_the_help_panel_shows_and_changes_keys(desk):
     desk.add(blobs(), name="discs")
-    desk.key(Qt.Key.Key_H, ALT)
+    desk.key(Qt.Key.Key_W, CTRL_SHIFT)
     desk.wait(lambda: desk.widget.help is not None and desk.widget.help.isVisible())
     panel = desk.widget.help
     assert not panel.isModal()
     assert set(panel.fields) == {action.name for action in ACTIONS}
     field = panel.fields["accept"]
     assert field.keySequence() == QKeySequence("Q")
-    QTest.keyClick(field, Qt.Key.Key_J, SHIFT)
-    assert user_keys().keys["accept"] == "Shift+J"
+    QTest.keyClick(field, Qt.Key.Key_X, CTRL_ALT)
+    assert user_keys().keys["accept"] == "Ctrl+Alt+X"
     QTest.keyClick(field, Qt.Key.Key_N)
     assert "is the key of New object" in panel.message.text()
-    assert field.keySequence() == QKeySequence("Shift+J")
+    assert field.keySequence() == QKeySequence("Ctrl+Alt+X")
     desk.press(panel.restore_button)
     assert field.keySequence() == QKeySequence("Q")
     assert not panel.message.isVisible()

@@ -54,10 +54,10 @@ ACTIONS = (
     Action("cancel", "Stack", "Cancel", "Stop what runs; what is done stays.", "H"),
     Action("doubtful_before", "Review", "< doubtful", "Show the doubtful plane before.", "J"),
     Action("doubtful_next", "Review", "doubtful >", "Show the next doubtful plane.", "K"),
-    Action("prompt_before", "Review", "< prompt", "Show the prompted plane before.", "Shift+J"),
-    Action("prompt_next", "Review", "prompt >", "Show the next prompted plane.", "Shift+K"),
-    Action("reviewed", "Review", "Reviewed", "Lock the masks of this plane, or not.", "Alt+W"),
-    Action("repair", "Review", "Repair", "Follow this object anew from this plane.", "Ctrl+U"),
+    Action("prompt_before", "Review", "< prompt", "Show the prompted plane before.", "Ctrl+H"),
+    Action("prompt_next", "Review", "prompt >", "Show the next prompted plane.", "Ctrl+Shift+Q"),
+    Action("reviewed", "Review", "Reviewed", "Lock the masks of this plane, or not.", "Shift+K"),
+    Action("repair", "Review", "Repair", "Follow this object anew from this plane.", "Shift+J"),
     Action("each_click", "Many", "Each click", "Each click is an object, or not.", "Ctrl+Shift+J"),
     Action("each_box", "Many", "Each box", "Each box is an object, or not.", "Ctrl+Shift+K"),
     Action("refine", "Many", "Refine all", "Refine all objects of a Labels layer.", "Ctrl+Shift+H"),
@@ -74,7 +74,7 @@ ACTIONS = (
     Action("store", "Session", "Label store", "Choose where huge labels are kept.", "Ctrl+Alt+U"),
     Action("brush", "Session", "Brush window", "Paint in huge labels.", "Ctrl+Alt+W"),
     Action("models", "Session", "Models", "Choose, load or download a model.", "Ctrl+Alt+J"),
-    Action("help", "Session", "Keys", "Show all keys, and change them.", "Alt+H"),
+    Action("help", "Session", "Keys", "Show all keys, and change them.", "Ctrl+Shift+W"),
 )
 """In the order in which the help panel shows them."""
 

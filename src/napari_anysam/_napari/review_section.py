@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_anysam._napari.review_strip import LaneArea, ReviewStrip
-from napari_anysam._napari.user_keys import in_words
+from napari_anysam._napari.user_keys import with_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,5 +111,5 @@ class ReviewSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             (self.repair_button, state.no_repair, _REPAIR, "repair"),
         ):
             button.setEnabled(not reason)
-            button.setToolTip(reason or f"{what} ({in_words(action)}).")
+            button.setToolTip(with_key(reason or f"{what}.", action))
         self.reviewed_button.setText("Not reviewed" if state.is_reviewed else "Reviewed")

@@ -35,6 +35,11 @@ _DIRECTIONS: tuple[tuple[str, Direction], ...] = (
     ("Backward", "backward"),
 )
 
+_LIVE = (
+    "Follow every accepted mask outward at once, until the object ends; a correction follows it "
+    "anew."
+)
+
 
 class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     """Axis, range and direction; run and cancel; progress with the time left."""
@@ -70,10 +75,6 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             policy.setRetainSizeWhenHidden(True)
             widget.setSizePolicy(policy)
         self.live = QCheckBox("Live volume")
-        self.live.setToolTip(
-            "Follow every accepted mask outward at once, until the object ends; "
-            "a correction follows it anew."
-        )
         self._lay_out()
         self.axis.currentIndexChanged.connect(self._on_axis)
         self.run_button.clicked.connect(self.ask_to_propagate)
@@ -109,6 +110,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     def show_status(self, status: Status) -> None:
         """Show what can be done and how far a run is."""
         reason = why_not("propagate", status)
+        self.live.setToolTip(with_key(_LIVE, "live"))
         self.run_button.setText(f"Propagate ({in_words('propagate')})")
         self.run_button.setEnabled(not reason)
         words = "Follow every marked object through these planes."
