@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_anysam.errors import OptionsError
 
 if TYPE_CHECKING:
@@ -69,6 +67,7 @@ def write_consensus(
     OptionsError
         If the spacing is no spacing.
     """
+    import numpy as np
     from tqdm import tqdm
 
     from napari_anysam.images.label_files import write_labels
