@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from napari_anysam.images.label_files import LabelStack
     from napari_anysam.images.planes import Planes
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.prompts import Prompt
@@ -109,7 +110,7 @@ def _add_segment(commands: Any) -> None:
         help="segment one image",
         description="Segment the prompted objects of one image, or all that a model proposes.",
     )
-    parser.add_argument("image", metavar="IMAGE", type=Path, help="TIFF, PNG, JPEG or Zarr")
+    parser.add_argument("image", metavar="IMAGE", type=Path, help="TIFF, PNG, JPEG, Zarr or DICOM")
     objects = parser.add_mutually_exclusive_group(required=True)
     _add_prompts(objects)
     objects.add_argument(
@@ -129,7 +130,7 @@ def _add_segment(commands: Any) -> None:
         choices=("box", "mask", "points"),
         help="what the objects of --from-labels become (default: box)",
     )
-    _add_common(parser, "label image: .tif, .png or .zarr")
+    _add_common(parser, "label image: .tif, .png, .zarr, .nii.gz, .nrrd, .mha or .dcm")
     add_mask_options(parser)
     _add_proposals(parser)
     parser.set_defaults(run=_segment, usage_error=parser.error)
@@ -141,9 +142,17 @@ def _add_propagate(commands: Any) -> None:
         help="follow objects through a stack or time series",
         description="Follow the prompted objects through a z-stack or a time series.",
     )
-    parser.add_argument("image", metavar="STACK", type=Path, help="TIFF or Zarr")
+    parser.add_argument(
+        "image",
+        metavar="STACK",
+        type=Path,
+        help="TIFF, Zarr, NIfTI, NRRD, MHA, MP4, AVI, or a folder with a DICOM series",
+    )
     _add_prompts(parser, required=True)
-    _add_common(parser, "label stack, in the order of the image's axes: .tif or .zarr")
+    _add_common(
+        parser,
+        "label stack, in the order of the image's axes: .tif, .zarr, .nii.gz, .nrrd, .mha or .dcm",
+    )
     parser.add_argument(
         "--axis", type=int, help="axis to follow objects along (default: 0, or 1 after channels)"
     )
@@ -250,7 +259,7 @@ def _segment(options: argparse.Namespace) -> None:
         labels = segment_everything(image.array, model, **pixels)
     else:
         labels = segment(image.array, prompts, model, options.region, options=shaping, **pixels)
-    write_labels(options.output, labels)
+    write_labels(options.output, labels, image.label_geometry(channel_axis))
     _warn_of_missing(prompts, set(labels.ravel().tolist()))
     sys.stdout.write(f"{options.output}\n")
 
@@ -271,7 +280,7 @@ def _prompts_for_image(options: argparse.Namespace) -> list[Prompt]:
 
 def _propagate(options: argparse.Namespace) -> None:
     from napari_anysam.images.files import read_image
-    from napari_anysam.images.label_files import check_output
+    from napari_anysam.images.label_files import check_output, open_label_stack
     from napari_anysam.images.planes import Planes
     from napari_anysam.segmentation.prompt_files import read_prompts
 
@@ -305,29 +314,22 @@ def _propagate(options: argparse.Namespace) -> None:
         contrast="follow" if options.follow_brightness else options.contrast or "auto",
         channel_axis=channel_axis,
     )
-    found = _write_results(_progress(results, total, options), planes, plane_axis, dtype, options)
+    shape = list(planes.plane_shape)
+    shape.insert(plane_axis, planes.count)
+    geometry = image.label_geometry(channel_axis)
+    with open_label_stack(options.output, tuple(shape), dtype, plane_axis, geometry) as stack:
+        found = _write_results(_progress(results, total, options), stack)
     _warn_of_missing(prompts, found)
     sys.stdout.write(f"{options.output}\n")
 
 
-def _write_results(
-    results: Iterable[PropagationResult],
-    planes: Planes,
-    axis: int,
-    dtype: type[np.unsignedinteger[Any]],
-    options: argparse.Namespace,
-) -> set[int]:
+def _write_results(results: Iterable[PropagationResult], stack: LabelStack) -> set[int]:
     """Write results as they come; return the ids of the objects that were found anywhere."""
-    from napari_anysam.images.label_files import open_label_stack
-
-    shape = list(planes.plane_shape)
-    shape.insert(axis, planes.count)
     found: set[int] = set()
-    with open_label_stack(options.output, tuple(shape), dtype, axis) as stack:
-        for result in results:
-            stack.write(result.index, result.labels)
-            masks = zip(result.object_ids, result.masks, strict=True)
-            found.update(object_id for object_id, mask in masks if mask.any())
+    for result in results:
+        stack.write(result.index, result.labels)
+        masks = zip(result.object_ids, result.masks, strict=True)
+        found.update(object_id for object_id, mask in masks if mask.any())
     return found
 
 

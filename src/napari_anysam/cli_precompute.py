@@ -33,7 +33,7 @@ def add_precompute(commands: Any, load: Callable[[argparse.Namespace], Promptabl
         "napari are answered at once. Planes that are there already are passed over, so a run that "
         "was interrupted goes on where it ended.",
     )
-    parser.add_argument("image", metavar="STACK", type=Path, help="TIFF or Zarr")
+    parser.add_argument("image", metavar="STACK", type=Path, help="TIFF, Zarr, NIfTI, DICOM ...")
     parser.add_argument(
         "--model",
         metavar="NAME",

@@ -1,4 +1,4 @@
-"""Label images to files: TIFF, PNG and Zarr, whole or plane by plane, always all or nothing.
+"""Label images to files: TIFF, PNG, Zarr and medical volumes, always all or nothing.
 
 Whatever is written grows beside its target under a hidden name and takes the target's place in
 one step at the end. A full disk, an error or a killed process leaves the old file as it was.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_anysam.errors import LabelFileError
+from napari_anysam.images.file_kinds import ending_of, stem_of
 from napari_anysam.images.label_encoding import smallest_dtype, write_png, write_tiff
 from napari_anysam.images.safe_writing import (
     beside,
@@ -23,6 +24,11 @@ from napari_anysam.images.safe_writing import (
     replace_folder,
     swap_folders,
 )
+from napari_anysam.images.volume_files import (
+    LABEL_VOLUMES,
+    check_label_volume,
+    write_label_volume,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,12 +36,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
+    from napari_anysam.images.geometry import Geometry
+
 __all__ = ["LabelFileError", "LabelStack", "check_output", "open_label_stack", "write_labels"]
 
 Shape: TypeAlias = tuple[int, ...]
 
 _TIFF = (".tif", ".tiff", ".btf")
-_ENDINGS = (*_TIFF, ".png", ".zarr")
+_ENDINGS = (*_TIFF, ".png", ".zarr", *LABEL_VOLUMES)
 _SLAB_BYTES = 2**26
 
 
@@ -45,7 +53,8 @@ def check_output(path: str | PathLike[str], ndim: int = 2) -> Path:
     Parameters
     ----------
     path : path
-        Target: .tif, .tiff, .btf, .zarr, or .png for a single plane. It may exist already.
+        Target: .tif, .tiff, .btf, .zarr, .nii, .nii.gz, .nrrd, .mha, .dcm (DICOM-SEG), or .png for
+        a single plane. It may exist already.
     ndim : int
         Dimensions of the labels.
 
@@ -61,9 +70,12 @@ def check_output(path: str | PathLike[str], ndim: int = 2) -> Path:
         kind is in its place.
     """
     path = Path(os.path.realpath(path))
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     if ending not in _ENDINGS:
-        raise LabelFileError(f"{path.name} has no ending for labels; use .tif, .png or .zarr.")
+        raise LabelFileError(
+            f"{path.name} has no ending for labels; use .tif, .png or .zarr, or .nii.gz, .nrrd, "
+            ".mha or .dcm for medical volumes."
+        )
     if ending == ".png" and ndim != 2:
         raise LabelFileError(f"A stack does not fit into {path.name}; use .tif or .zarr.")
     if not path.parent.is_dir():
@@ -79,7 +91,9 @@ def check_output(path: str | PathLike[str], ndim: int = 2) -> Path:
     return path
 
 
-def write_labels(path: str | PathLike[str], labels: NDArray[Any]) -> Path:
+def write_labels(
+    path: str | PathLike[str], labels: NDArray[Any], geometry: Geometry | None = None
+) -> Path:
     """Write a label image or stack, as uint8 (PNG only), uint16 or uint32.
 
     Parameters
@@ -88,6 +102,8 @@ def write_labels(path: str | PathLike[str], labels: NDArray[Any]) -> Path:
         Target, of a kind that ``check_output`` takes.
     labels : integer or bool array (H, W) or (N, H, W)
         0 is background.
+    geometry : Geometry or None
+        Where the image's voxels lie, for medical volumes.
 
     Returns
     -------
@@ -108,6 +124,8 @@ def write_labels(path: str | PathLike[str], labels: NDArray[Any]) -> Path:
     values = labels.astype(dtype, copy=False)
     if target.suffix.lower() == ".png":
         replace_file(target, lambda path: write_png(path, values))
+    elif ending_of(target) in LABEL_VOLUMES:
+        _write_volume(target, values, geometry)
     else:
         planes = values[None] if values.ndim == 2 else values
         replace_file(target, lambda path: write_tiff(path, planes, values.shape, dtype))
@@ -118,9 +136,16 @@ class LabelStack:
     """A label file that grows plane by plane; made by ``open_label_stack``."""
 
     def __init__(
-        self, target: Path, scratch: Path, shape: Shape, dtype: DTypeLike, axis: int
+        self,
+        target: Path,
+        scratch: Path,
+        shape: Shape,
+        dtype: DTypeLike,
+        axis: int,
+        geometry: Geometry | None = None,
     ) -> None:
         self._target = target
+        self._geometry = geometry
         self._scratch = scratch
         self._axis = axis
         self._array = _new_zarr(scratch, target, shape, dtype, axis)
@@ -153,6 +178,9 @@ class LabelStack:
             with disk_errors(target):
                 swap_folders(self._scratch, target)
             return
+        if ending_of(target) in LABEL_VOLUMES:
+            _write_volume(target, self._array[...], self._geometry)
+            return
         array, pages = self._array, self._pages()
         replace_file(target, lambda path: write_tiff(path, pages, array.shape, array.dtype))
 
@@ -180,20 +208,27 @@ class LabelStack:
 
 @contextmanager
 def open_label_stack(
-    path: str | PathLike[str], shape: Shape, dtype: DTypeLike = np.uint16, axis: int = 0
+    path: str | PathLike[str],
+    shape: Shape,
+    dtype: DTypeLike = np.uint16,
+    axis: int = 0,
+    geometry: Geometry | None = None,
 ) -> Iterator[LabelStack]:
     """Write a label stack plane by plane; planes that are never written stay 0.
 
     Parameters
     ----------
     path : path
-        Target .tif, .tiff, .btf or .zarr.
+        Target .tif, .tiff, .btf, .zarr, .nii, .nii.gz, .nrrd, .mha or .dcm. Medical volumes are
+        held in memory as a whole when the stack is finished.
     shape : tuple of three int
         Shape of the whole stack, in the order of the image's axes.
     dtype : dtype
         Unsigned integers that hold every object id.
     axis : int
         Axis along which the planes come, from 0 on.
+    geometry : Geometry or None
+        Where the image's voxels lie, for medical volumes.
 
     Yields
     ------
@@ -212,9 +247,11 @@ def open_label_stack(
     the exception says so.
     """
     target = check_output(path, len(shape))
+    if ending_of(target) in LABEL_VOLUMES:
+        check_label_volume(target, shape, geometry)
     scratch = beside(target, ".zarr")
     try:
-        stack = LabelStack(target, scratch, shape, dtype, axis)
+        stack = LabelStack(target, scratch, shape, dtype, axis, geometry)
         try:
             yield stack
             stack.finish(target)
@@ -223,6 +260,10 @@ def open_label_stack(
             raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_volume(target: Path, labels: NDArray[Any], geometry: Geometry | None) -> None:
+    replace_file(target, lambda path: write_label_volume(path, labels, geometry), ending_of(target))
 
 
 def _write_zarr(target: Path, labels: NDArray[Any], dtype: DTypeLike) -> None:
@@ -249,7 +290,8 @@ def _new_zarr(path: Path, target: Path, shape: Shape, dtype: DTypeLike, axis: in
 
 
 def _partial(target: Path) -> Path:
-    return target.with_name(f"{target.stem}.partial{target.suffix}")
+    ending = target.name[len(stem_of(target)) :]
+    return target.with_name(f"{stem_of(target)}.partial{ending}")
 
 
 def _fitting_dtype(labels: NDArray[Any], target: Path) -> np.dtype[Any]:

@@ -1,0 +1,88 @@
+"""The commands on medical volumes and films: geometry in, the same geometry out."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+import SimpleITK
+from cli_helpers import discs, iou
+
+from images.medical_files import geometry_of, itk_image, write_ct_series
+from napari_anysam.images.files import read_image, read_labels
+
+
+@pytest.fixture
+def ball(tmp_path):
+    """Write discs as an oblique NIfTI; returns the image of SimpleITK and its truth."""
+    stack, truth = discs()
+    image = itk_image(stack)
+    SimpleITK.WriteImage(image, str(tmp_path / "volume.nii.gz"))
+    return tmp_path / "volume.nii.gz", image, truth
+
+
+def on_plane(plane):
+    return {"points": [[44, 50]], "plane": plane}
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".mha"])
+def test_propagate_writes_labels_with_the_geometry_of_the_volume(
+    anysam, ball, prompts, tmp_path, ending
+):
+    path, image, truth = ball
+    out = tmp_path / f"labels{ending}"
+    given = prompts(on_plane(2))
+    assert anysam("propagate", path, "--prompts", given, "-o", out, "-q")[0] == 0
+    written = SimpleITK.ReadImage(str(out))
+    np.testing.assert_allclose(geometry_of(written), geometry_of(image), atol=1e-5)
+    assert iou(SimpleITK.GetArrayFromImage(written) == 1, truth) > 0.8
+
+
+def test_a_dicom_series_gives_a_dicom_seg(anysam, prompts, tmp_path):
+    stack, truth = discs(count=3)
+    write_ct_series(tmp_path / "ct", stack)
+    out = tmp_path / "labels.dcm"
+    given = prompts(on_plane(1))
+    assert anysam("propagate", tmp_path / "ct", "--prompts", given, "-o", out, "-q")[0] == 0
+    found = read_labels(out)
+    assert iou(np.asarray(found.array) == 1, truth) > 0.8
+    np.testing.assert_allclose(
+        found.geometry.affine, read_image(tmp_path / "ct").geometry.affine, atol=1e-4
+    )
+
+
+def test_a_dicom_seg_of_something_else_is_refused_before_work_begins(anysam, ball, prompts):
+    path, _, _ = ball
+    given, out = prompts(on_plane(2)), path.with_name("labels.dcm")
+    code, _, err = anysam("propagate", path, "--prompts", given, "-o", out, "-q")
+    assert code == 1
+    assert "refers to a DICOM series" in err
+    assert "lost" not in err
+
+
+def test_segment_takes_one_dicom_file(anysam, prompts, tmp_path):
+    stack, truth = discs(count=2)
+    write_ct_series(tmp_path / "ct", stack[:1])
+    (file,) = (tmp_path / "ct").iterdir()
+    out = tmp_path / "labels.nrrd"
+    code, _, _ = anysam(
+        "segment", file.rename(file.with_suffix(".dcm")), "--prompts", prompts(), "-o", out, "-q"
+    )
+    assert code == 0
+    assert iou(np.asarray(read_labels(out).array) == 1, truth[0]) > 0.8
+
+
+def test_a_film_is_followed(anysam, prompts, tmp_path):
+    stack, truth = discs(count=3)
+    with av.open(str(tmp_path / "film.avi"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 96, "yuv420p"
+        for plane in stack:
+            grey = np.clip(plane // 4, 0, 255).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(np.stack([grey] * 3, -1), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    out, given = tmp_path / "labels.tif", prompts(on_plane(0))
+    film = tmp_path / "film.avi"
+    assert anysam("propagate", film, "--prompts", given, "-o", out, "-q")[0] == 0
+    assert iou(read_image(out).array == 1, truth) > 0.8
