@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from napari_anysam.images.files import ImageFile
+    from napari_anysam.images.geometry import Geometry
 
 __all__ = ["add_export"]
 
@@ -20,22 +21,29 @@ def add_export(commands: Any) -> None:
     parser = commands.add_parser(
         "export",
         help="write labels for other programs",
-        description="Write labels as OME-TIFF, OME-Zarr, PNG, COCO, YOLO, CSV table or cut-outs.",
+        description="Write labels as OME-TIFF, OME-Zarr, PNG, COCO, YOLO, CSV table, cut-outs, "
+        "NIfTI, NRRD, MHA or DICOM-SEG.",
     )
-    parser.add_argument("labels", metavar="LABELS", type=Path, help="TIFF, PNG, NPY or Zarr")
+    parser.add_argument(
+        "labels",
+        metavar="LABELS",
+        type=Path,
+        help="TIFF, PNG, NPY, Zarr, NIfTI, NRRD, MHA or DICOM-SEG",
+    )
     parser.add_argument(
         "-o",
         "--output",
         metavar="OUT",
         type=Path,
         required=True,
-        help=".tif, .zarr, .png, .json, .csv, IMAGE.zarr/labels/NAME, or a folder with --format",
+        help=".tif, .zarr, .png, .json, .csv, .nii.gz, .nrrd, .mha, .dcm, IMAGE.zarr/labels/NAME, "
+        "or a folder with --format",
     )
     parser.add_argument(
         "--format",
         metavar="NAME",
-        help="ome-tiff, ome-zarr, png, png-planes, coco-rle, coco-polygons, yolo, csv or cutouts "
-        "(default: after the ending of OUT)",
+        help="ome-tiff, ome-zarr, png, png-planes, coco-rle, coco-polygons, yolo, csv, cutouts, "
+        "nifti, nrrd, mha or dicom-seg (default: after the ending of OUT)",
     )
     parser.add_argument("--axes", help="letters of TCZYX, YX last (default: what LABELS says)")
     parser.add_argument(
@@ -52,7 +60,10 @@ def add_export(commands: Any) -> None:
         help="one for space, or one for every axis: um, nm ...",
     )
     parser.add_argument(
-        "--image", type=Path, help="to measure (csv), cut (cutouts) or save beside (yolo)"
+        "--image",
+        type=Path,
+        help="to measure (csv), cut (cutouts), save beside (yolo); a medical one also says where "
+        "the labels lie",
     )
     parser.add_argument("--channel-axis", type=int, metavar="K", help="axis of channels in IMAGE")
     parser.add_argument(
@@ -98,8 +109,9 @@ def _export(options: argparse.Namespace) -> None:
     scale, units = options.scale, options.units
     if units is not None and len(units) == 1:
         units = units[0]
-    if scale is None and labels.scale is not None:
-        scale, units = labels.scale, units or known_units(labels.units, labels.axes)
+    source = _with_sizes(labels, image)
+    if scale is None and source.scale is not None:
+        scale, units = source.scale, units or known_units(source.units, source.axes)
     path = export_labels(
         labels.array,
         options.output,
@@ -115,12 +127,31 @@ def _export(options: argparse.Namespace) -> None:
         object_scores=objects.scores,
         object_models=objects.models,
         file_names=names,
+        geometry=_geometry(options, labels, image),
         margin=options.margin,
         indexed=options.indexed,
         overwrite=options.force,
     )
     report = {"path": str(path), "format": chosen.name, "shape": list(labels.array.shape)}
     sys.stdout.write(f"{json.dumps(report) if options.json else options.output}\n")
+
+
+def _with_sizes(labels: ImageFile, image: ImageFile | None) -> ImageFile:
+    """Return what tells the sizes of pixels: the labels, or a medical image of their shape."""
+    if labels.scale is None and image is not None and image.geometry is not None:
+        fits = tuple(image.array.shape) == tuple(labels.array.shape)
+        return image if fits else labels
+    return labels
+
+
+def _geometry(
+    options: argparse.Namespace, labels: ImageFile, image: ImageFile | None
+) -> Geometry | None:
+    """Return where a medical image lies, else where the labels do, unless sizes are given."""
+    if options.scale is not None:
+        return None
+    found = None if image is None else image.geometry
+    return found or labels.geometry
 
 
 def _label_axes(labels: ImageFile) -> str | None:

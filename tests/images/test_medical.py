@@ -114,7 +114,7 @@ def test_what_was_finished_of_a_volume_is_kept(tmp_path):
     assert kept.sum(axis=(1, 2)).tolist() == [12, 0]
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::napari_anysam.errors.AnySAMWarning")
 def test_a_dicom_series_comes_in_hounsfield_units_in_the_order_of_its_planes(series):
     folder, stored, _ = series
     found = read_image(folder)

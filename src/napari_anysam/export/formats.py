@@ -13,10 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.errors import LabelFileError
-from napari_anysam.export import coco, cutouts, ome_tiff, ome_zarr, png, table, yolo
+from napari_anysam.export import (
+    coco,
+    cutouts,
+    ome_tiff,
+    ome_zarr,
+    png,
+    table,
+    volume,
+    yolo,
+)
 from napari_anysam.export.job import ExportJob, image_planes
 from napari_anysam.export.label_image import LabelImage
 from napari_anysam.export.objects import Objects
+from napari_anysam.images.file_kinds import ending_of, stem_of
 from napari_anysam.images.safe_writing import replace_file, replace_folder
 
 if TYPE_CHECKING:
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from napari_anysam.images.conditioning import Contrast
+    from napari_anysam.images.geometry import Geometry
 
 __all__ = ["FORMATS", "Format", "check_target", "export_labels", "find_format"]
 
@@ -71,6 +82,10 @@ FORMATS: Mapping[str, Format] = {
             holds=r"data\.yaml|labels(/[^/]+\.txt)?|images(/[^/]+\.png)?",
         ),
         Format("csv", table.write, (".csv",)),
+        Format("nifti", volume.write, (".nii.gz", ".nii")),
+        Format("nrrd", volume.write, (".nrrd",)),
+        Format("mha", volume.write, (".mha",)),
+        Format("dicom-seg", volume.write, (".dcm",)),
         Format("cutouts", cutouts.write, folder=True, holds=rf"object_\d{{5,}}{_PLACE}\.png"),
     )
 }
@@ -92,6 +107,7 @@ def export_labels(
     object_scores: Mapping[int, float] | None = None,
     object_models: Mapping[int, str] | None = None,
     file_names: Sequence[str] = (),
+    geometry: Geometry | None = None,
     margin: int = 0,
     indexed: bool = False,
     overwrite: bool = False,
@@ -108,7 +124,8 @@ def export_labels(
         Target. Its folder exists. ``IMAGE.zarr/labels/NAME`` adds the labels to an OME-Zarr image.
     format : str
         One of ``FORMATS``; by default after the ending: .tif, .tiff and .btf ("ome-tiff"), .zarr
-        ("ome-zarr"), .png ("png"), .json ("coco-rle"), .csv ("csv"). Folders need a name: "yolo",
+        ("ome-zarr"), .png ("png"), .json ("coco-rle"), .csv ("csv"), .nii.gz and .nii ("nifti"),
+        .nrrd ("nrrd"), .mha ("mha"), .dcm ("dicom-seg"). Folders need a name: "yolo",
         "cutouts", and "png-planes" for stacks.
     axes : str
         Letters of "TCZYX" that end with "YX"; by default the last ones of "TZYX", in 5D "TCZYX".
@@ -129,6 +146,9 @@ def export_labels(
     file_names : sequence of str
         Names of the planes' image files, for COCO and YOLO; by default the target's name and the
         plane's position.
+    geometry : Geometry
+        Where the voxels lie, for NIfTI, NRRD, MHA and DICOM-SEG (``read_image(path).geometry``);
+        by default after ``scale`` and ``units``.
     margin : int
         Pixels around a cut-out.
     indexed : bool
@@ -154,20 +174,21 @@ def export_labels(
     target = check_target(path, chosen, overwrite=overwrite)
     job = ExportJob(
         labels=label_image,
-        name=target.stem if chosen.endings else target.name,
+        name=stem_of(target) if chosen.endings else target.name,
         objects=Objects.of(class_names, object_classes, object_scores, object_models),
         image=None if image is None else image_planes(image, label_image, channel_axis),
         contrast=contrast,
         margin=margin,
         indexed=indexed,
         file_names=tuple(file_names),
+        geometry=geometry,
     )
     if chosen.name == "ome-zarr" and ome_zarr.image_around(target):
         ome_zarr.write_into_image(job, target)
     elif chosen.folder:
         replace_folder(target, lambda new: chosen.write(job, new))
     else:
-        replace_file(target, lambda new: chosen.write(job, new))
+        replace_file(target, lambda new: chosen.write(job, new), ending_of(target))
     return target
 
 
@@ -180,15 +201,15 @@ def find_format(path: str | PathLike[str], name: str | None = None, ndim: int = 
         If there is none, or it does not go with the ending or the dimensions.
     """
     path = Path(path)
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     if name is None and ome_zarr.image_around(path):
         name = "ome-zarr"
     if name is None:
         fitting = [one for one in FORMATS.values() if ending in one.endings]
         if not fitting:
             raise LabelFileError(
-                f"{path.name} has no ending of an export; use .tif, .zarr, .png, .json or .csv, or "
-                f"name the format ({', '.join(FORMATS)})."
+                f"{path.name} has no ending of an export; use .tif, .zarr, .png, .json, .csv or "
+                f".nii.gz, or name the format ({', '.join(FORMATS)})."
             )
         chosen = fitting[0]
     elif name in FORMATS:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_anysam.export.label_image import LabelImage
     from napari_anysam.export.objects import Objects
     from napari_anysam.images.conditioning import Contrast
+    from napari_anysam.images.geometry import Geometry
 
 __all__ = ["ExportJob", "image_planes"]
 
@@ -41,6 +42,8 @@ class ExportJob:
         Whether a PNG of labels has a colour table.
     file_names : tuple of str
         Names of the images that the planes belong to, or empty.
+    geometry : Geometry or None
+        Where the voxels lie, for medical volumes; by default after the sizes of pixels.
     """
 
     labels: LabelImage
@@ -51,6 +54,7 @@ class ExportJob:
     margin: int = 0
     indexed: bool = False
     file_names: tuple[str, ...] = ()
+    geometry: Geometry | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without reading a pixel."""

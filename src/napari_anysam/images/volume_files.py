@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,7 +73,9 @@ def write_label_volume(path: Path, labels: NDArray[Any], geometry: Geometry | No
     Raises
     ------
     LabelFileError
-        See ``check_label_volume``; or if the disk refuses.
+        See ``check_label_volume``.
+    OSError
+        If the disk refuses.
     """
     check_label_volume(path, labels.shape, geometry)
     if geometry is None:
@@ -89,9 +94,11 @@ def write_label_volume(path: Path, labels: NDArray[Any], geometry: Geometry | No
     image.SetDirection(geometry.direction)
     try:
         sitk.WriteImage(image, str(path), useCompression=True)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR:").strip()
-        raise LabelFileError(
-            f"{path.name} could not be written ({reason.rstrip('.')}); make room or choose "
-            "another folder."
-        ) from error
+        # The writers of NIfTI and NRRD do not notice a full disk.
+        whole = np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), labels)
+    except RuntimeError:
+        whole = False
+    if not whole:
+        full = shutil.disk_usage(path.parent).free < labels.nbytes
+        number = errno.ENOSPC if full else errno.EIO
+        raise OSError(number, os.strerror(number))
