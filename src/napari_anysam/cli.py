@@ -1,4 +1,4 @@
-"""The command line: ``anysam segment``, ``propagate``, ``precompute``, ``replay``, ``models`` ...
+"""The command line: ``anysam segment``, ``propagate``, ``lesion``, ``replay``, ``models`` ...
 
 Results go to files and their paths to stdout; progress and errors go to stderr. Torch is imported
 only when everything that can be checked without it has been checked.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anysam import __version__
 from napari_anysam.cli_export import add_export
+from napari_anysam.cli_lesion import add_lesion
 from napari_anysam.cli_masks import add_mask_options, mask_options
 from napari_anysam.cli_models import add_models
 from napari_anysam.cli_precompute import add_precompute
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands)
     _add_propagate(commands)
+    add_lesion(commands, _load)
     add_precompute(commands, _load)
     add_replay(commands)
     add_export(commands)

@@ -60,9 +60,7 @@ def layer_of_volume(file: ImageFile, name: str) -> LayerData:
     if geometry is not None:
         settings["metadata"]["geometry"] = geometry.to_dict()
         if geometry.ndim <= ndim:
-            settings |= _placed(
-                geometry.affine, geometry.scale, ndim, straight=geometry.is_straight
-            )
+            settings |= _placed(geometry, ndim)
     if file.about.get("modality") == "SEG":
         return file.array, settings, "labels"
     return file.array, {**settings, "rgb": coloured}, "image"
