@@ -8,7 +8,7 @@ import pytest
 import SimpleITK
 from cli_helpers import discs, iou
 
-from images.medical_files import geometry_of, itk_image, write_ct_series
+from images.medical_files import SPACING, geometry_of, itk_image, write_ct_series
 from napari_anysam.images.files import read_image, read_labels
 
 
@@ -86,3 +86,54 @@ def test_a_film_is_followed(anysam, prompts, tmp_path):
     film = tmp_path / "film.avi"
     assert anysam("propagate", film, "--prompts", given, "-o", out, "-q")[0] == 0
     assert iou(read_image(out).array == 1, truth) > 0.8
+
+
+class TestLesion:
+    def test_a_recist_line_gives_labels_and_measures(self, anysam, ball):
+        path, image, truth = ball
+        out = path.with_name("lesion.nii.gz")
+        line = ("--recist", 44, 28, 44, 72)
+        code, stdout, err = anysam(
+            "lesion", path, "--slice", 2, *line, "--window", 100, 1000, "-o", out
+        )
+        assert (code, stdout) == (0, f"{out}\n")
+        written = SimpleITK.ReadImage(str(out))
+        np.testing.assert_allclose(geometry_of(written), geometry_of(image), atol=1e-5)
+        found = SimpleITK.GetArrayFromImage(written) == 1
+        assert iou(found, truth) > 0.8
+        volume = found.sum() * np.prod(SPACING) / 1000
+        assert f"anysam: {volume:.3g} mL" in err
+        assert "mm on plane" in err
+
+    def test_a_named_window_and_a_box_along_another_axis(self, anysam, tmp_path):
+        stack, truth = discs()
+        hounsfield = (stack.astype(np.int32) - 900).astype(np.int16)
+        SimpleITK.WriteImage(itk_image(np.moveaxis(hounsfield, 0, 2)), str(tmp_path / "a.mha"))
+        out = tmp_path / "b.mha"
+        code, _, _ = anysam(
+            "lesion", tmp_path / "a.mha", "--slice", 2, "--axis", 2, "--box", 20, 26, 69, 75,
+            "--window", "lung", "-o", out,
+        )  # fmt: skip
+        assert code == 0
+        assert iou(np.moveaxis(read_labels(out).array, 2, 0) == 1, truth) > 0.8
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("--recist", 1, 1, 500, 1), "lies outside the plane"),
+            (("--box", 1, 1, 9, 9, "--window", "chest"), "There is no window 'chest'"),
+            (("--box", 1, 1, 9, 9, "--axis", 5), "axis"),
+        ],
+    )
+    def test_nonsense_is_told_in_one_line(self, anysam, ball, arguments, message):
+        path, _, _ = ball
+        out = path.with_name("o.nrrd")
+        code, _, err = anysam("lesion", path, "--slice", 2, *arguments, "-o", out)
+        assert code == 1
+        assert message in err
+        assert err.count("\n") == 1
+        assert not out.exists()
+
+    def test_a_box_or_a_line_is_required(self, anysam, ball):
+        path, _, _ = ball
+        assert anysam("lesion", path, "--slice", 2, "-o", path.with_name("o.nrrd"))[0] == 2

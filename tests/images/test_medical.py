@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import highdicom
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -72,6 +73,24 @@ def test_the_affine_puts_voxels_where_simple_itk_puts_them(degrees, index):
     again = Geometry.from_affine(geometry.affine)
     np.testing.assert_allclose(again.affine, geometry.affine, atol=1e-9)
     assert Geometry.from_dict(geometry.to_dict()) == geometry
+
+
+def test_another_library_puts_voxels_in_the_same_place(tmp_path):
+    affine = np.eye(4)
+    affine[:3, :3] = rotation() * SPACING
+    affine[:3, 3] = ORIGIN
+    written = nibabel.Nifti1Image(volume().T, affine)  # (x, y, z), RAS
+    written.header.set_xyzt_units("mm")
+    written.header.set_slope_inter(2.0, -1024.0)
+    nibabel.save(written, tmp_path / "a.nii.gz")
+    found = read_image(tmp_path / "a.nii.gz")
+    oracle = nibabel.load(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(found.array, oracle.get_fdata().T, rtol=1e-6)
+    for index in np.ndindex(2, 2, 2):
+        x, y, z = (oracle.affine @ [*index[::-1], 1])[:3]
+        np.testing.assert_allclose(
+            (found.geometry.affine @ [*index, 1])[:3], (z, -y, -x), atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

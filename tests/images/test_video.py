@@ -97,6 +97,8 @@ def test_a_late_frame_is_reached_from_its_key_frame(films, monkeypatch):
         np.s_[2:4, ..., 1],
         np.s_[..., 4:9, 2],
         np.s_[:, 5],
+        (),
+        np.s_[..., 2:4, 1:9, 3:5, 0],
     ],
 )
 def test_keys_mean_what_they_mean_to_numpy(films, key):

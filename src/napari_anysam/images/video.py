@@ -76,16 +76,17 @@ class Video:
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         """Read frames or parts of them; any key of basic indexing."""
-        first, *rest = key if isinstance(key, tuple) else (key,)
-        if first is Ellipsis:
-            all_axes = (slice(None),) * (self.ndim - len(rest))
-            first, *rest = (*all_axes, *rest)
+        parts = list(key) if isinstance(key, tuple) else [key]
+        if parts and parts[0] is Ellipsis:
+            parts[:1] = [slice(None)] * (self.ndim + 1 - len(parts))
+        first, rest = (parts[0] if parts else slice(None)), tuple(parts[1:])
         if isinstance(first, slice):
             places = range(*first.indices(len(self)))
-            frames = [self.frame(place)[tuple(rest)] for place in places]
-            empty = np.empty(self.shape[1:], np.uint8)[tuple(rest)]
+            frames = [self.frame(place)[rest] for place in places]
+            empty = np.empty(self.shape[1:], np.uint8)[rest]
             return np.stack(frames) if frames else np.empty((0, *empty.shape), np.uint8)
-        return self.frame(operator.index(first))[tuple(rest)]
+        frame: NDArray[np.uint8] = self.frame(operator.index(first))[rest]
+        return frame
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Decode the whole film."""

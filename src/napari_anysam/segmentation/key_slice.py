@@ -1,7 +1,7 @@
 """A lesion in a volume from one prompt on one plane, as MedSAM2 does it.
 
-After ``medsam2_infer_3D_CT.py`` of bowang-lab/MedSAM2: the volume is shown in one CT window, a box on
-the key slice is followed forward, everything is forgotten, it is followed backward from the same
+After ``medsam2_infer_3D_CT.py`` of bowang-lab/MedSAM2: the volume is shown in one CT window, a box
+on the key slice is followed forward, everything is forgotten, it is followed backward from the same
 box, and of all that was found the largest connected component stays. A RECIST line becomes a box as
 in ``get_diameter_bbox`` of medfm-flare/MedSAM2-RECIST: a square around its middle, as wide as the
 line is long.
