@@ -141,7 +141,7 @@ def _report(labels: NDArray[np.uint8], image: ImageFile, axis: int) -> str:
     found = measure_object(turned, 1, spacing, image.array[...].swapaxes(0, axis))
     unit = image.about.get("value_unit", "")
     return (
-        f"{found.volume_ml:.3g} mL, {found.longest_diameter_mm:.1f} x "
+        f"{found.volume_ml:.2f} mL, {found.longest_diameter_mm:.1f} x "
         f"{found.perpendicular_diameter_mm:.1f} mm on plane {found.plane}, "
         f"mean {found.mean_intensity:.1f} {unit}".rstrip()
     )

@@ -197,6 +197,18 @@ def test_a_dicom_seg_has_the_geometry_of_its_series(series, tmp_path):
     np.testing.assert_array_equal(found, np.searchsorted([0, 7, 300], labels))
 
 
+def test_labels_that_were_saved_as_floats_are_labels(tmp_path):
+    labels = labels_like((5, 6, 7)).astype(np.float64)
+    SimpleITK.WriteImage(itk_image(labels), str(tmp_path / "a.nii"))
+    found = read_labels(tmp_path / "a.nii")
+    assert found.array.dtype.kind == "i"
+    np.testing.assert_array_equal(found.array, labels)
+    for name, wrong in (("b.nii", labels + 0.5), ("c.nrrd", np.where(labels == 7, np.nan, labels))):
+        SimpleITK.WriteImage(itk_image(wrong), str(tmp_path / name))
+        with pytest.raises(ImageError, match="no labels"):
+            read_labels(tmp_path / name)
+
+
 def test_a_dicom_seg_is_read_where_it_lies_with_its_ids(series, tmp_path):
     folder, stored, _ = series
     image = read_image(folder)

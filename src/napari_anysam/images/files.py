@@ -159,7 +159,9 @@ def read_labels(path: str | PathLike[str], level: int = 0) -> ImageFile:
     Parameters
     ----------
     path : path
-        A file that ``read_image`` reads. The values of a PNG with a colour table are its indices.
+        A file that ``read_image`` reads. The values of a PNG with a colour table are its indices;
+        those of medical volumes, which many programs save as floats, may be floats without
+        fractions.
     level : int
         Resolution level of a pyramid; 0 is the largest.
 
@@ -171,7 +173,7 @@ def read_labels(path: str | PathLike[str], level: int = 0) -> ImageFile:
     path = Path(path)
     indices = _colour_indices(path) if path.suffix.lower() == ".png" and path.is_file() else None
     if indices is None:
-        labels = read_image(path, level)
+        labels = _whole_numbers(read_image(path, level))
     else:
         _check_level(path, level, 1)
         labels = ImageFile(indices, "YX")
@@ -183,6 +185,17 @@ def read_labels(path: str | PathLike[str], level: int = 0) -> ImageFile:
         )
     # Three or four planes written by tifffile without a word about them pass for colour planes.
     return replace(labels, axes=labels.axes.replace("S", "Q"))
+
+
+def _whole_numbers(file: ImageFile) -> ImageFile:
+    """Bring a medical volume of floats without fractions to integers."""
+    import numpy as np
+
+    if file.geometry is None or file.array.dtype.kind != "f":
+        return file
+    with np.errstate(invalid="ignore"):  # NaN equals nothing, so it is found below
+        whole = file.array.astype(np.int64)
+    return replace(file, array=whole) if np.array_equal(whole, file.array) else file
 
 
 def _colour_indices(path: Path) -> Any:
