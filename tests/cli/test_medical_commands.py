@@ -8,7 +8,7 @@ import pytest
 import SimpleITK
 from cli_helpers import discs, iou
 
-from images.medical_files import SPACING, geometry_of, itk_image, write_ct_series
+from medical_files import SPACING, geometry_of, itk_image, write_ct_series
 from napari_anysam.images.files import read_image, read_labels
 
 

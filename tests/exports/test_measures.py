@@ -126,7 +126,7 @@ def test_a_time_series_measures_every_time_point(tmp_path):
 def test_labels_are_exported_where_their_image_lies(tmp_path):
     import SimpleITK
 
-    from images.medical_files import geometry_of, itk_image
+    from medical_files import geometry_of, itk_image
     from napari_anysam.images.files import read_image
 
     labels = ellipsoid((3, 2, 2), (1, 1, 1)).astype(np.uint16) * 5

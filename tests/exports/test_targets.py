@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from label_scenes import names, plane
 
-from images.medical_files import write_ct_series
+from medical_files import write_ct_series
 from napari_anysam import export_labels
 from napari_anysam.errors import LabelFileError
 from napari_anysam.export.formats import FORMATS, find_format

@@ -11,7 +11,7 @@ import SimpleITK
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from images.medical_files import SPACING, geometry_of, itk_image, rotation, volume, write_ct_series
+from medical_files import SPACING, geometry_of, itk_image, rotation, volume, write_ct_series
 from napari_anysam._napari.prompt_layers import make_labels
 from napari_anysam._napari.readers import film_reader, medical_reader
 from napari_anysam.errors import LabelFileError

@@ -13,6 +13,7 @@ import pytest
 import SimpleITK
 from hypothesis import given
 from hypothesis import strategies as st
+
 from medical_files import (
     INTERCEPT,
     ORIGIN,
@@ -24,7 +25,6 @@ from medical_files import (
     volume,
     write_ct_series,
 )
-
 from napari_anysam.errors import AnySAMWarning, ImageError, LabelFileError
 from napari_anysam.images.files import read_image, read_labels
 from napari_anysam.images.geometry import Geometry
