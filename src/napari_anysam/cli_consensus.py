@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_anysam.errors import OptionsError
 
 if TYPE_CHECKING:
@@ -69,6 +67,7 @@ def write_consensus(
     OptionsError
         If the spacing is no spacing.
     """
+    import numpy as np
     from tqdm import tqdm
 
     from napari_anysam.images.label_files import write_labels
@@ -86,7 +85,7 @@ def write_consensus(
             channel_axis=channel_axis,
             progress=bar.update,
         )
-    write_labels(options.output, labels)
+    write_labels(options.output, labels, image.label_geometry(channel_axis))
     return set(np.unique(labels).tolist()) - {0}
 
 

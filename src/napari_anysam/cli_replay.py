@@ -57,7 +57,8 @@ def _replay(options: argparse.Namespace) -> None:
                 "and use --check."
             )
         check_output(options.output, loaded.labels.ndim)
-    image = read_image(_image_path(options, loaded)).array
+    source = read_image(_image_path(options, loaded))
+    image = source.array
 
     from napari_anysam.segmentation.replay import load_recorded, replay
 
@@ -69,7 +70,7 @@ def _replay(options: argparse.Namespace) -> None:
     )
     labels = replay(loaded, image, load, None if options.quiet else _tell)
     if options.output is not None:
-        write_labels(options.output, labels)
+        write_labels(options.output, labels, source.label_geometry())
         sys.stdout.write(f"{options.output}\n")
     if options.check:
         _check(labels, loaded.labels)
