@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.everything import segment_everything
     from napari_anysam.segmentation.everything_by_points import EverythingOptions
     from napari_anysam.segmentation.interactive import segment
+    from napari_anysam.segmentation.key_slice import segment_lesion
     from napari_anysam.segmentation.label_prompts import prompts_from_labels
     from napari_anysam.segmentation.mask_options import MaskOptions
     from napari_anysam.segmentation.prompts import Prompt, Scribble
@@ -32,6 +33,7 @@ __all__ = [
     "propagate",
     "segment",
     "segment_everything",
+    "segment_lesion",
 ]
 
 __version__ = "0.1.0"
@@ -47,6 +49,7 @@ _HOMES = {
     "propagate": "napari_anysam.segmentation.tracking",
     "segment": "napari_anysam.segmentation.interactive",
     "segment_everything": "napari_anysam.segmentation.everything",
+    "segment_lesion": "napari_anysam.segmentation.key_slice",
 }
 
 

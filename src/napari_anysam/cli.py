@@ -1,4 +1,4 @@
-"""The command line: ``anysam segment``, ``propagate``, ``precompute``, ``replay``, ``models`` ...
+"""The command line: ``anysam segment``, ``propagate``, ``lesion``, ``replay``, ``models`` ...
 
 Results go to files and their paths to stdout; progress and errors go to stderr. Torch is imported
 only when everything that can be checked without it has been checked.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anysam import __version__
 from napari_anysam.cli_export import add_export
+from napari_anysam.cli_lesion import add_lesion
 from napari_anysam.cli_masks import add_mask_options, mask_options
 from napari_anysam.cli_models import add_models
 from napari_anysam.cli_options import (
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_segment(commands)
     add_propagate(commands)
     add_track(commands)
+    add_lesion(commands)
     add_precompute(commands)
     add_replay(commands)
     add_export(commands)
@@ -120,7 +122,7 @@ def _add_segment(commands: Any) -> None:
         help="segment one image",
         description="Segment the prompted objects of one image, or all that a model finds.",
     )
-    parser.add_argument("image", metavar="IMAGE", type=Path, help="TIFF, PNG, JPEG or Zarr")
+    parser.add_argument("image", metavar="IMAGE", type=Path, help="TIFF, PNG, JPEG, Zarr or DICOM")
     objects = parser.add_mutually_exclusive_group(required=True)
     add_prompts_option(objects)
     objects.add_argument(
@@ -140,7 +142,7 @@ def _add_segment(commands: Any) -> None:
         choices=("box", "mask", "points"),
         help="what the objects of --from-labels become (default: box)",
     )
-    add_output_option(parser, "label image: .tif, .png or .zarr")
+    add_output_option(parser, "label image: .tif, .png, .zarr, .nii.gz, .nrrd, .mha or .dcm")
     add_model_options(parser)
     add_region_option(parser)
     add_image_options(parser)
@@ -165,6 +167,7 @@ def _add_proposals(parser: argparse.ArgumentParser) -> None:
 def _segment(options: argparse.Namespace) -> None:
     from napari_anysam.images.label_files import check_output, write_labels
     from napari_anysam.images.planes import Planes
+    from napari_anysam.images.volume_files import check_label_volume
     from napari_anysam.segmentation.everything import check_proposes
     from napari_anysam.segmentation.mask_options import MaskOptions
     from napari_anysam.segmentation.prompts import check_prompts
@@ -180,6 +183,8 @@ def _segment(options: argparse.Namespace) -> None:
     image, _, channel_axis = open_image(options, 2)
     with naming_slices():
         planes = Planes.single(image.array, channel_axis)
+    geometry = image.label_geometry(channel_axis)
+    check_label_volume(options.output, planes.plane_shape, geometry)
     if not options.everything:
         check_prompts(prompts, planes.plane_shape)
         label_dtype(prompts)
@@ -196,7 +201,7 @@ def _segment(options: argparse.Namespace) -> None:
         labels = segment_everything(image.array, model, **pixels)
     else:
         labels = segment(image.array, prompts, model, options.region, options=shaping, **pixels)
-    write_labels(options.output, labels)
+    write_labels(options.output, labels, geometry)
     warn_of_missing({prompt.object_id for prompt in prompts} - set(labels.ravel().tolist()))
     sys.stdout.write(f"{options.output}\n")
 

@@ -85,7 +85,7 @@ def write_consensus(
             channel_axis=channel_axis,
             progress=bar.update,
         )
-    write_labels(options.output, labels)
+    write_labels(options.output, labels, image.label_geometry(channel_axis))
     return set(np.unique(labels).tolist()) - {0}
 
 

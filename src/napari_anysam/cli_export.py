@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from napari_anysam.images.files import ImageFile
+    from napari_anysam.images.geometry import Geometry
 
 __all__ = ["add_export"]
 
@@ -20,24 +21,29 @@ def add_export(commands: Any) -> None:
     parser = commands.add_parser(
         "export",
         help="write labels for other programs",
-        description="Write labels as OME-TIFF, OME-Zarr, PNG, COCO, YOLO, CSV table, cut-outs or "
-        "tracks (CSV, Cell Tracking Challenge).",
+        description="Write labels as OME-TIFF, OME-Zarr, PNG, COCO, YOLO, CSV table, cut-outs, "
+        "NIfTI, NRRD, MHA, DICOM-SEG or tracks (CSV, Cell Tracking Challenge).",
     )
-    parser.add_argument("labels", metavar="LABELS", type=Path, help="TIFF, PNG, NPY or Zarr")
+    parser.add_argument(
+        "labels",
+        metavar="LABELS",
+        type=Path,
+        help="TIFF, PNG, NPY, Zarr, NIfTI, NRRD, MHA or DICOM-SEG",
+    )
     parser.add_argument(
         "-o",
         "--output",
         metavar="OUT",
         type=Path,
         required=True,
-        help=".tif, .zarr, .png, .json, .csv, IMAGE.zarr/labels/NAME, or a folder with --format",
+        help=".tif, .zarr, .png, .json, .csv, .nii.gz, .nrrd, .mha, .dcm, IMAGE.zarr/labels/NAME, "
+        "or a folder with --format",
     )
     parser.add_argument(
         "--format",
         metavar="NAME",
         help="ome-tiff, ome-zarr, png, png-planes, coco-rle, coco-polygons, yolo, csv, cutouts, "
-        "tracks or ctc "
-        "(default: after the ending of OUT)",
+        "nifti, nrrd, mha, dicom-seg, tracks or ctc (default: after the ending of OUT)",
     )
     parser.add_argument("--axes", help="letters of TCZYX, YX last (default: what LABELS says)")
     parser.add_argument(
@@ -54,7 +60,10 @@ def add_export(commands: Any) -> None:
         help="one for space, or one for every axis: um, nm ...",
     )
     parser.add_argument(
-        "--image", type=Path, help="to measure (csv), cut (cutouts) or save beside (yolo)"
+        "--image",
+        type=Path,
+        help="to measure (csv), cut (cutouts), save beside (yolo); a medical one also says where "
+        "the labels lie",
     )
     parser.add_argument("--channel-axis", type=int, metavar="K", help="axis of channels in IMAGE")
     parser.add_argument(
@@ -107,11 +116,12 @@ def _export(options: argparse.Namespace) -> None:
     scale, units = options.scale, options.units
     if units is not None and len(units) == 1:
         units = units[0]
-    if scale is None and labels.scale is not None:
+    sized = _with_sizes(labels, image)
+    if scale is None and sized.scale is not None:
         # A depth that is called time keeps its size and loses its unit.
-        named = axes if axes is not None and len(axes) == len(labels.axes) else labels.axes
-        units = units or known_units(labels.units, named)
-        scale = labels.scale
+        named = axes if axes is not None and len(axes) == len(sized.axes) else sized.axes
+        units = units or known_units(sized.units, named)
+        scale = sized.scale
     path = export_labels(
         labels.array,
         options.output,
@@ -128,12 +138,33 @@ def _export(options: argparse.Namespace) -> None:
         object_models=objects.models,
         parents=None if options.lineage is None else read_lineage(options.lineage),
         file_names=names,
+        geometry=_geometry(options, labels, image),
         margin=options.margin,
         indexed=options.indexed,
         overwrite=options.force,
     )
     report = {"path": str(path), "format": chosen.name, "shape": list(labels.array.shape)}
     sys.stdout.write(f"{json.dumps(report) if options.json else options.output}\n")
+
+
+def _with_sizes(labels: ImageFile, image: ImageFile | None) -> ImageFile:
+    """Return what tells the sizes of pixels: labels with units, or a medical image of their shape.
+
+    Zarr labels have a size where they have no unit, and it may only say that none is known.
+    """
+    if any(labels.units) or image is None or image.geometry is None:
+        return labels
+    return image if tuple(image.array.shape) == tuple(labels.array.shape) else labels
+
+
+def _geometry(
+    options: argparse.Namespace, labels: ImageFile, image: ImageFile | None
+) -> Geometry | None:
+    """Return where a medical image lies, else where the labels do, unless sizes are given."""
+    if options.scale is not None:
+        return None
+    found = None if image is None else image.geometry
+    return found or labels.geometry
 
 
 def _label_axes(labels: ImageFile, *, series: bool) -> str | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.prompts import Prompt
 
 __all__ = [
+    "add_at_option",
     "add_image_options",
     "add_model_options",
     "add_output_option",
@@ -86,14 +87,7 @@ def add_image_options(parser: argparse.ArgumentParser, contrast_help: str | None
         help=contrast_help
         or "intensities shown black and white (default: 0.5 and 99.5 percentiles)",
     )
-    parser.add_argument(
-        "--at",
-        action="append",
-        default=[],
-        metavar="AXIS=INDEX",
-        help="take one index along an axis of the file, such as T=3 or 0=3; may be repeated, and "
-        "the other options count the axes that are left",
-    )
+    add_at_option(parser)
     parser.add_argument("--channel-axis", type=int, metavar="K", help="axis that holds channels")
     parser.add_argument(
         "--level",
@@ -101,6 +95,18 @@ def add_image_options(parser: argparse.ArgumentParser, contrast_help: str | None
         metavar="L",
         default=0,
         help="level of a pyramid; prompts and labels are in its pixels (default: 0, the largest)",
+    )
+
+
+def add_at_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--at``."""
+    parser.add_argument(
+        "--at",
+        action="append",
+        default=[],
+        metavar="AXIS=INDEX",
+        help="take one index along an axis of the file, such as T=3 or 0=3; may be repeated, and "
+        "the other options count the axes that are left",
     )
 
 
@@ -185,7 +191,7 @@ def refuse_overwriting_input(options: argparse.Namespace) -> None:
     """Raise LabelFileError if the output is an input too."""
     from napari_anysam.errors import LabelFileError
 
-    inputs = [options.image, options.prompts, getattr(options, "from_labels", None)]
+    inputs = [getattr(options, name, None) for name in ("image", "prompts", "from_labels")]
     if options.output.resolve() in [path.resolve() for path in inputs if path is not None]:
         raise LabelFileError(f"{options.output} is also an input; choose another name for OUT.")
 

@@ -30,7 +30,7 @@ def add_precompute(commands: Any) -> None:
         "napari are answered at once. Planes that are there already are passed over, so a run that "
         "was interrupted goes on where it ended.",
     )
-    parser.add_argument("image", metavar="STACK", type=Path, help="TIFF or Zarr")
+    parser.add_argument("image", metavar="STACK", type=Path, help="TIFF, Zarr, NIfTI, DICOM ...")
     add_model_options(parser, precision_help="has to be that of the window")
     add_image_options(
         parser,

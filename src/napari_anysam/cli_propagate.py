@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from napari_anysam.images.conditioning import Conditioning
     from napari_anysam.images.files import ImageFile
+    from napari_anysam.images.geometry import Geometry
     from napari_anysam.images.label_stack import LabelStack
     from napari_anysam.images.planes import Planes
     from napari_anysam.networks.protocol import PromptableModel
@@ -53,10 +54,17 @@ def add_propagate(commands: Any) -> None:
         "that are finished lie in OUT.unfinished until all are; a run that was ended there, even "
         "killed, goes on with --resume and gives the same result.",
     )
-    parser.add_argument("image", metavar="STACK", type=Path, help="TIFF or Zarr")
+    parser.add_argument(
+        "image",
+        metavar="STACK",
+        type=Path,
+        help="TIFF, Zarr, NIfTI, NRRD, MHA, MP4, AVI, or a folder with a DICOM series",
+    )
     add_prompts_option(parser, required=True)
     add_output_option(
-        parser, "label stack, in the order of the image's axes: .tif, or .zarr (OME-Zarr)"
+        parser,
+        "label stack, in the order of the image's axes: .tif, .zarr (OME-Zarr), .nii.gz, .nrrd, "
+        ".mha or .dcm (DICOM-SEG)",
     )
     add_model_options(parser)
     add_region_option(parser)
@@ -137,6 +145,18 @@ class _Job:
         """Position of the axis in labels and points, which have no channels."""
         return _without_channels(self.axis, self.channel_axis, self.image.array.ndim)
 
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of the labels, in the order of the image's axes."""
+        shape = list(self.planes.plane_shape)
+        shape.insert(self.plane_axis, self.planes.count)
+        return tuple(shape)
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Where the labels lie, for medical volumes."""
+        return self.image.label_geometry(self.channel_axis)
+
 
 def _propagate(options: argparse.Namespace) -> None:
     from napari_anysam.images.conditioning import resolve_conditioning
@@ -159,10 +179,11 @@ def _propagate(options: argparse.Namespace) -> None:
     tracker = Tracker(model, job.planes, conditioning, region=options.region, memory=options.memory)
     with open_label_stack(
         options.output,
-        _label_shape(job),
+        job.label_shape,
         job.dtype,
         job.plane_axis,
         before=options.before,
+        geometry=job.geometry,
         **_label_axes(job),
     ) as stack:
         keeper = _keeper(stack.folder, _request(job, conditioning, model, options), options)
@@ -183,6 +204,7 @@ def _checked(options: argparse.Namespace) -> _Job:
     from napari_anysam.images.label_files import check_output
     from napari_anysam.images.label_stack import check_unfinished
     from napari_anysam.images.planes import Planes
+    from napari_anysam.images.volume_files import check_label_volume
     from napari_anysam.segmentation.prompt_files import read_prompts
     from napari_anysam.segmentation.tracking_plan import make_plan
 
@@ -207,7 +229,9 @@ def _checked(options: argparse.Namespace) -> _Job:
         options.start,
         options.stop,
     )
-    return _Job(image, taken, channel_axis, axis, planes, prompts, dtype, plan)
+    job = _Job(image, taken, channel_axis, axis, planes, prompts, dtype, plan)
+    check_label_volume(options.output, job.label_shape, job.geometry)
+    return job
 
 
 def _estimate(job: _Job, options: argparse.Namespace) -> RunEstimate:
@@ -320,19 +344,21 @@ def _progress(
     return bar
 
 
-def _label_shape(job: _Job) -> tuple[int, ...]:
-    shape = list(job.planes.plane_shape)
-    shape.insert(job.plane_axis, job.planes.count)
-    return tuple(shape)
-
-
 def _label_axes(job: _Job) -> dict[str, Any]:
     """Return names and pixel sizes of the labels' axes, as far as the image's file tells them."""
+    from napari_anysam.export.units import find_unit, known_units
+
     kept = [axis for axis in range(job.image.array.ndim) if axis != _positive(job)]
     names = "".join(job.image.axes[axis] for axis in kept) if job.image.axes else ""
+    axes = names if names in ("TYX", "ZYX") else "ZYX"
+    units = [job.image.units[axis] for axis in kept] if job.image.units else [None] * len(kept)
     return {
-        "axes": names.lower() if names in ("TYX", "ZYX") else "zyx",
+        "axes": axes.lower(),
         "scale": None if job.image.scale is None else tuple(job.image.scale[axis] for axis in kept),
+        "units": [
+            None if unit is None else find_unit(unit, axis).name
+            for unit, axis in zip(known_units(units, axes), axes, strict=True)
+        ],
     }
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_anysam.images.geometry import Geometry
     from napari_anysam.images.label_pyramid import LabelPyramid
     from napari_anysam.segmentation.saved_session import ImageRecord, SavedSession
     from napari_anysam.segmentation.session_files import LoadedSession
@@ -71,7 +72,7 @@ def _replay(options: argparse.Namespace) -> None:
         check_output(options.output, loaded.labels.ndim)
     labels = _again(options, loaded)
     if options.output is not None:
-        write_labels(options.output, labels)
+        write_labels(options.output, labels, _geometry(options, loaded.session))
         sys.stdout.write(f"{options.output}\n")
     if options.check:
         _check(labels, loaded.labels)
@@ -135,10 +136,27 @@ def _files_of_layers(options: argparse.Namespace, session: SavedSession) -> dict
 
 
 def _open(record: ImageRecord, given: Path | None, session: Path) -> list[Any]:
-    """Open the levels of an image, where it is said to be, where it lay, or beside the session."""
-    from napari_anysam.errors import SessionError
+    """Open the levels of an image."""
     from napari_anysam.images.files import read_levels
     from napari_anysam.segmentation.saved_session import recorded_levels
+
+    return recorded_levels(record, read_levels(_find(record, given, session)))
+
+
+def _geometry(options: argparse.Namespace, session: SavedSession) -> Geometry | None:
+    """Return where the labels' voxels lie, as the image's file says it; of medical volumes."""
+    from napari_anysam.images.file_kinds import ending_of
+    from napari_anysam.images.files import read_image
+    from napari_anysam.images.volume_files import LABEL_VOLUMES
+
+    if ending_of(options.output) not in LABEL_VOLUMES:
+        return None
+    return read_image(_find(session.image, options.image, options.session)).label_geometry()
+
+
+def _find(record: ImageRecord, given: Path | None, session: Path) -> Path:
+    """Return where an image is said to be, where it lay, or where it lies beside the session."""
+    from napari_anysam.errors import SessionError
 
     option = f"--image, or --layer {record.name}=FILE for a blended layer"
     if given is None and record.path is None:
@@ -153,7 +171,7 @@ def _open(record: ImageRecord, given: Path | None, session: Path) -> list[Any]:
                 f"The session's image is not at {path}, nor at {beside}; give {option}."
             )
         path = beside
-    return recorded_levels(record, read_levels(path))
+    return path
 
 
 def _check(labels: NDArray[Any], stored: NDArray[Any]) -> None:

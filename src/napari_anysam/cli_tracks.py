@@ -38,7 +38,9 @@ def add_track(commands: Any) -> None:
         "daughters of cells that divide get ids of their own. Of volumes (T, Z, Y, X): through the "
         "volume, through time on one plane, and from there through every other volume.",
     )
-    parser.add_argument("image", metavar="SERIES", type=Path, help="TIFF, NPY or Zarr")
+    parser.add_argument(
+        "image", metavar="SERIES", type=Path, help="TIFF, NPY, Zarr, NIfTI, MP4 ..."
+    )
     parser.add_argument(
         "--prompts",
         metavar="FILE",

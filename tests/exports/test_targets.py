@@ -6,14 +6,19 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from label_scenes import names, plane
 
+from medical_files import write_ct_series
 from napari_anysam import export_labels
 from napari_anysam.errors import LabelFileError
 from napari_anysam.export.formats import FORMATS, find_format
+from napari_anysam.images.files import read_image
 
 LABELS = np.where(plane() == 70000, 200, plane())
 IMAGE = np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8)
@@ -29,12 +34,26 @@ TARGETS = {
     "cutouts": "cuts",
     "tracks": "tracks.csv",
     "ctc": "02_RES",
+    "nifti": "a.nii.gz",
+    "nrrd": "a.nrrd",
+    "mha": "a.mha",
+    "dicom-seg": "a.dcm",
 }
+
+
+@cache
+def series_geometry():
+    """Write the image that a DICOM-SEG refers to, and tell where it lies."""
+    folder = Path(tempfile.mkdtemp())
+    write_ct_series(folder, LABELS[None].astype(np.uint16))
+    return read_image(folder).geometry
 
 
 def export(name, folder, labels=LABELS, **options):
     planes = dict.fromkeys(("png-planes", "tracks", "ctc"), labels[None])
     image = IMAGE if name not in planes else None
+    if name == "dicom-seg":
+        options["geometry"] = series_geometry()
     return export_labels(
         planes.get(name, labels), folder / TARGETS[name], format=name, image=image, **options
     )

@@ -50,6 +50,13 @@ def test_planes_come_in_any_order_and_later_ones_replace_earlier_ones(tmp_path, 
     assert names(tmp_path) == [path.name]
 
 
+def test_zarr_labels_say_the_sizes_of_their_pixels(tmp_path):
+    sizes = {"axes": "tyx", "scale": (1.5, 0.2, 0.3), "units": (None, "micrometer", "micrometer")}
+    write_planes(tmp_path / "labels.zarr", STACK, range(4), **sizes)
+    found = read_image(tmp_path / "labels.zarr")
+    assert (found.axes, found.scale, found.units) == ("TYX", sizes["scale"], sizes["units"])
+
+
 @pytest.mark.parametrize("ending", [".tif", ".zarr"])
 @pytest.mark.parametrize("axis", [1, 2])
 def test_planes_along_another_axis_keep_the_order_of_axes(tmp_path, ending, axis, monkeypatch):

@@ -9,9 +9,11 @@ import numpy as np
 
 from napari_anysam._napari.coordinates import spatial_shape
 from napari_anysam._napari.preview import PREVIEW_NAME
+from napari_anysam._napari.writers import geometry_of_layer
 from napari_anysam.errors import LabelFileError
-from napari_anysam.export.formats import export_labels
+from napari_anysam.export.formats import FORMATS, export_labels
 from napari_anysam.export.units import known_units
+from napari_anysam.images.volume_files import LABEL_VOLUMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +57,8 @@ def layer_export(
     ------
     LabelFileError
         If there is no memory to take the labels as they are now.
+    ImageError
+        If a medical volume is asked for and the layer is sheared.
     """
     levels = labels.data
     array = levels[0] if labels.multiscale else levels
@@ -70,6 +74,8 @@ def layer_export(
     options: dict[str, Any] = dict(_about_objects(labels))
     if axes is not None:
         options["units"] = known_units([_unit(unit) for unit in labels.units], axes)
+    if FORMATS[format_name].endings and FORMATS[format_name].endings[0] in LABEL_VOLUMES:
+        options["geometry"] = geometry_of_layer(tuple(array.shape), labels.as_layer_data_tuple()[1])
     if image is not None:
         options |= {
             "image": image.data[0] if image.multiscale else image.data,

@@ -88,7 +88,7 @@ def make_labels(image: Any) -> Labels:
     layer = Labels(
         np.zeros(spatial_shape(image), dtype=np.int32),
         name=f"{image.name} labels",
-        metadata=metadata_of("labels", image),
+        metadata=metadata_of("labels", image) | _geometry_of(image),
     )
     copy_transform(image, layer)
     return layer
@@ -371,6 +371,11 @@ def _meaning(object_id: int, *, positive: bool) -> dict[str, Any]:
 
 def _key(object_id: Any, number: Any, frame: PlaneFrame) -> PromptKey:
     return int(object_id), (int(number) if frame.index else None)
+
+
+def _geometry_of(image: Any) -> dict[str, Any]:
+    """Return what the file of a medical image says of where it lies, to be saved with labels."""
+    return {name: image.metadata[name] for name in ("geometry",) if name in image.metadata}
 
 
 def metadata_of(role: str, image: Any) -> dict[str, Any]:

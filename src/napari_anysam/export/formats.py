@@ -15,10 +15,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anysam.errors import LabelFileError
-from napari_anysam.export import coco, ctc, cutouts, ome_tiff, ome_zarr, png, table, tracks, yolo
+from napari_anysam.export import (
+    coco,
+    ctc,
+    cutouts,
+    ome_tiff,
+    ome_zarr,
+    png,
+    table,
+    tracks,
+    volume,
+    yolo,
+)
 from napari_anysam.export.job import ExportJob, image_planes
 from napari_anysam.export.label_image import LabelImage
 from napari_anysam.export.objects import Objects
+from napari_anysam.images.file_kinds import ending_of, stem_of
 from napari_anysam.images.planes import first_level
 from napari_anysam.images.safe_writing import replace_file, replace_folder
 from napari_anysam.segmentation.lineage import check_lineage
@@ -28,6 +40,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from napari_anysam.images.conditioning import Contrast
+    from napari_anysam.images.geometry import Geometry
 
 __all__ = ["FORMATS", "Format", "check_target", "export_labels", "find_format"]
 
@@ -78,6 +91,10 @@ FORMATS: Mapping[str, Format] = {
             holds=r"data\.yaml|labels(/[^/]+\.txt)?|images(/[^/]+\.png)?",
         ),
         Format("csv", table.write, (".csv",)),
+        Format("nifti", volume.write, (".nii.gz", ".nii")),
+        Format("nrrd", volume.write, (".nrrd",)),
+        Format("mha", volume.write, (".mha",)),
+        Format("dicom-seg", volume.write, (".dcm",)),
         Format("cutouts", cutouts.write, folder=True, holds=rf"object_\d{{5,}}{_PLACE}\.png"),
         Format("tracks", tracks.write, (".csv",), series=True),
         Format("ctc", ctc.write, folder=True, holds=r"res_track\.txt|mask\d{3,}\.tif", series=True),
@@ -102,6 +119,7 @@ def export_labels(
     object_models: Mapping[int, str] | None = None,
     parents: Mapping[int, int] | None = None,
     file_names: Sequence[str] = (),
+    geometry: Geometry | None = None,
     margin: int = 0,
     indexed: bool = False,
     overwrite: bool = False,
@@ -118,8 +136,9 @@ def export_labels(
         Target. Its folder exists. ``IMAGE.zarr/labels/NAME`` adds the labels to an OME-Zarr image.
     format : str
         One of ``FORMATS``; by default after the ending: .tif, .tiff and .btf ("ome-tiff"), .zarr
-        ("ome-zarr"), .png ("png"), .json ("coco-rle"), .csv ("csv"). Folders need a name: "yolo",
-        "cutouts", "ctc", and "png-planes" for stacks; so does "tracks", a .csv.
+        ("ome-zarr"), .png ("png"), .json ("coco-rle"), .csv ("csv"), .nii.gz and .nii ("nifti"),
+        .nrrd ("nrrd"), .mha ("mha"), .dcm ("dicom-seg"). Folders need a name: "yolo", "cutouts",
+        "ctc", and "png-planes" for stacks; so does "tracks", a .csv.
     axes : str
         Letters of "TCZYX" that end with "YX"; by default the last ones of "TZYX", in 5D "TCZYX",
         and "TYX" for "tracks" and "ctc".
@@ -142,6 +161,9 @@ def export_labels(
     file_names : sequence of str
         Names of the planes' image files, for COCO and YOLO; by default the target's name and the
         plane's position.
+    geometry : Geometry
+        Where the voxels lie, for NIfTI, NRRD, MHA and DICOM-SEG (``read_image(path).geometry``);
+        by default after ``scale`` and ``units``.
     margin : int
         Pixels around a cut-out.
     indexed : bool
@@ -172,7 +194,7 @@ def export_labels(
     target = check_target(path, chosen, overwrite=overwrite)
     job = ExportJob(
         labels=label_image,
-        name=target.stem if chosen.endings else target.name,
+        name=stem_of(target) if chosen.endings else target.name,
         objects=Objects.of(class_names, object_classes, object_scores, object_models),
         image=None if image is None else image_planes(image, label_image, channel_axis),
         contrast=contrast,
@@ -180,13 +202,14 @@ def export_labels(
         indexed=indexed,
         file_names=tuple(file_names),
         parents=check_lineage(parents or {}),
+        geometry=geometry,
     )
     if chosen.name == "ome-zarr" and ome_zarr.image_around(target):
         ome_zarr.write_into_image(job, target)
     elif chosen.folder:
         replace_folder(target, lambda new: chosen.write(job, new))
     else:
-        replace_file(target, lambda new: chosen.write(job, new))
+        replace_file(target, lambda new: chosen.write(job, new), ending_of(target))
     return target
 
 
@@ -199,15 +222,15 @@ def find_format(path: str | PathLike[str], name: str | None = None, ndim: int = 
         If there is none, or it does not go with the ending or the dimensions.
     """
     path = Path(path)
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     if name is None and ome_zarr.image_around(path):
         name = "ome-zarr"
     if name is None:
         fitting = [one for one in FORMATS.values() if ending in one.endings]
         if not fitting:
             raise LabelFileError(
-                f"{path.name} has no ending of an export; use .tif, .zarr, .png, .json or .csv, or "
-                f"name the format ({', '.join(FORMATS)})."
+                f"{path.name} has no ending of an export; use .tif, .zarr, .png, .json, .csv or "
+                f".nii.gz, or name the format ({', '.join(FORMATS)})."
             )
         chosen = fitting[0]
     elif name in FORMATS:

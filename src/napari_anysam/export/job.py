@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_anysam.export.label_image import LabelImage
     from napari_anysam.export.objects import Objects
     from napari_anysam.images.conditioning import Contrast
+    from napari_anysam.images.geometry import Geometry
 
 __all__ = ["ExportJob", "image_planes"]
 
@@ -45,6 +46,8 @@ class ExportJob:
         Names of the images that the planes belong to, or empty.
     parents : mapping
         Daughter to mother, by id.
+    geometry : Geometry or None
+        Where the voxels lie, for medical volumes; by default after the sizes of pixels.
     """
 
     labels: LabelImage
@@ -56,6 +59,7 @@ class ExportJob:
     indexed: bool = False
     file_names: tuple[str, ...] = ()
     parents: Mapping[int, int] = field(default_factory=dict)
+    geometry: Geometry | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without reading a pixel."""

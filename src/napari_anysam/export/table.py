@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_anysam.export.measures import Diameters, plane_diameters
 from napari_anysam.export.objects import numbered
+from napari_anysam.images.geometry import millimetres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +43,7 @@ class _Sum:
     total: NDArray[np.float64]
     darkest: NDArray[np.float64]
     brightest: NDArray[np.float64]
+    diameters: Diameters
 
     def add(self, other: _Sum) -> None:
         self.pixels += other.pixels
@@ -51,13 +54,16 @@ class _Sum:
         self.total += other.total
         self.darkest = np.minimum(self.darkest, other.darkest)
         self.brightest = np.maximum(self.brightest, other.brightest)
+        self.diameters = max(self.diameters, other.diameters)
 
 
 def write(job: ExportJob, path: Path) -> None:
     """Write a row per object, in time series per object and time point.
 
     Positions are pixels of the labels, the centre of the first one at 0; stops are exclusive.
-    ``pixels`` counts them, ``size`` is the area or volume where the scale is known.
+    ``pixels`` counts them, ``size`` is the area or volume where the scale is known. Where all
+    axes of space have units of length there are ``longest_diameter_mm`` and
+    ``perpendicular_diameter_mm`` on one plane, and in volumes ``volume_ml``.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = (_row(job, index, one, found) for index, one, found in _measured(job))
@@ -87,6 +93,7 @@ def _measured(job: ExportJob) -> Iterator[tuple[tuple[int, ...], int, _Sum]]:
 
 
 def _measure(job: ExportJob, place: int, plane: LabelPlane) -> Iterator[tuple[int, _Sum]]:
+    from scipy import ndimage
     from skimage.measure import regionprops_table
 
     ids, numbers = numbered(plane.labels)
@@ -95,6 +102,8 @@ def _measure(job: ExportJob, place: int, plane: LabelPlane) -> Iterator[tuple[in
     values = regionprops_table(numbers, image, properties)
     channels = 0 if image is None else image.shape[-1]
     depth = plane.index[-1] if "Z" in job.labels.axes else 0
+    sizes = _millimetres(job.labels)
+    boxes = ndimage.find_objects(numbers) if sizes is not None else ()
     for row, one in enumerate(ids):
         pixels = int(values["area"][row])
         mean, darkest, brightest = (
@@ -114,6 +123,9 @@ def _measure(job: ExportJob, place: int, plane: LabelPlane) -> Iterator[tuple[in
                 mean * pixels,
                 darkest,
                 brightest,
+                Diameters()
+                if sizes is None
+                else plane_diameters(numbers[boxes[row]] == row + 1, (sizes[-2], sizes[-1])),
             ),
         )
 
@@ -136,6 +148,8 @@ def _columns(job: ExportJob) -> list[str]:
     deep = "Z" in labels.axes
     names += ["first_plane", "last_plane", "planes"] * deep + ["pixels"]
     names += ["size", "size_unit"] * (labels.scale is not None)
+    if _millimetres(labels) is not None:
+        names += ["volume_ml"] * deep + ["longest_diameter_mm", "perpendicular_diameter_mm"]
     names += ["centroid_z"] * deep + ["centroid_y", "centroid_x"]
     names += ["y_start", "y_stop", "x_start", "x_stop"]
     return names + [
@@ -159,12 +173,37 @@ def _row(job: ExportJob, index: tuple[int, ...], one: int, found: _Sum) -> dict[
         row |= {"first_plane": found.planes[0], "last_plane": found.planes[-1]}
         row |= {"planes": len(found.planes), "centroid_z": z}
     row |= {"pixels": found.pixels, "centroid_y": y, "centroid_x": x}
-    row |= _size(labels, found.pixels)
+    row |= _size(labels, found.pixels) | _in_millimetres(labels, found)
     (row["y_start"], row["x_start"]), (row["y_stop"], row["x_stop"]) = found.low, found.high
     means = found.total / found.pixels
     for channel, values in enumerate(zip(means, found.darkest, found.brightest, strict=True)):
         row |= {f"{name}_{channel}": value for name, value in zip(_INTENSITY, values, strict=True)}
     return row
+
+
+def _in_millimetres(labels: LabelImage, found: _Sum) -> dict[str, Any]:
+    sizes = _millimetres(labels)
+    if sizes is None:
+        return {}
+    volume = {"volume_ml": found.pixels * prod(sizes) / 1000} if len(sizes) == 3 else {}
+    return volume | {
+        "longest_diameter_mm": found.diameters.longest,
+        "perpendicular_diameter_mm": found.diameters.perpendicular,
+    }
+
+
+def _millimetres(labels: LabelImage) -> tuple[float, ...] | None:
+    """Return the size of a pixel along the axes of space in mm; None if a unit is not known."""
+    if labels.scale is None:
+        return None
+    sizes = []
+    for axis, size, unit in zip(labels.axes, labels.scale, labels.units, strict=True):
+        if axis in "ZYX":
+            length = None if unit is None else millimetres(unit.name)
+            if length is None:
+                return None
+            sizes.append(size * length)
+    return tuple(sizes)
 
 
 def _size(labels: LabelImage, pixels: int) -> dict[str, Any]:

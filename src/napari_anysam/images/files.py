@@ -1,20 +1,24 @@
-"""Images from files: TIFF, PNG, JPEG, NPY and Zarr, lazily where their layout allows it.
+"""Images from files: TIFF, PNG, JPEG, NPY, Zarr, medical volumes, films; lazily where possible.
 
 Planes that lie uncompressed in a TIFF or an NPY file are mapped, a Zarr array is opened and not
 read, and of a large compressed TIFF pages are decoded as they are asked for. Small compressed files
-are read at once: slicing them along another axis would decode every page again for every plane.
+and medical volumes are read at once: slicing them along another axis would decode every page again
+for every plane. Films are decoded frame by frame.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.errors import ImageError
+from napari_anysam.images.file_kinds import DICOM, VIDEOS, VOLUMES, ending_of, is_dicom_folder
+from napari_anysam.images.geometry import Geometry
 from napari_anysam.images.pixel_sizes import ome_tiff_sizes, ome_zarr_sizes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from os import PathLike
 
 __all__ = ["ImageFile", "read_image", "read_labels", "read_levels"]
@@ -39,18 +43,79 @@ class ImageFile:
         Size of a pixel along every axis, where an OME file tells it.
     units : tuple of str or None
         Units of these sizes as the file spells them.
+    geometry : Geometry or None
+        Where the voxels lie, of a medical file.
+    about : mapping
+        What a DICOM file says of its values: "modality", "description", "value_unit" ("HU") and
+        "rescale_applied", the pairs of slope and intercept that are in the values already.
     """
 
     array: Any
     axes: str = ""
     scale: tuple[float, ...] | None = None
     units: tuple[str | None, ...] = ()
+    geometry: Geometry | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def channel_axis(self) -> int | None:
         """Position of the only channel or colour axis; None if the file names none, or two."""
         found = [position for position, name in enumerate(self.axes) if name in "CS"]
         return found[0] if len(found) == 1 else None
+
+    def geometry_at(self, fixed: Mapping[int, int]) -> Geometry | None:
+        """Return where the voxels of a medical file lie that have single indices along some axes.
+
+        Parameters
+        ----------
+        fixed : mapping of int to int
+            Axis of the array to index.
+
+        Returns
+        -------
+        Geometry or None
+            None where the file has none, or less than a plane in space is left.
+        """
+        if self.geometry is None or not fixed:
+            return self.geometry
+        space = "ZYX"[-self.geometry.ndim :]
+        left = [name for place, name in enumerate(self.axes) if place not in fixed]
+        if sum(name in space for name in left) < 2:
+            return None
+        taken = {self.axes[place]: index for place, index in fixed.items()}
+        across = [(space.index(name), index) for name, index in taken.items() if name in space]
+        return self.geometry.section(*across[0]) if across else self.geometry
+
+    def label_geometry(self, channel_axis: int | None = None) -> Geometry | None:
+        """Return the geometry that labels of this image have, to be written with them.
+
+        Parameters
+        ----------
+        channel_axis : int or None
+            Axis of the image that its labels do not have.
+
+        Returns
+        -------
+        Geometry or None
+            That of a medical file, else, and in time series, one made of pixel sizes; None where
+            neither is known.
+        """
+        ndim = self.array.ndim
+        left_out = {} if channel_axis is None else {channel_axis % ndim: 0}
+        kept = [place for place in range(ndim) if place not in left_out]
+        if self.geometry is not None and "T" not in [self.axes[place] for place in kept]:
+            return self.geometry_at(left_out)
+        if self.scale is None:
+            return None
+        if len(kept) not in (2, 3):
+            return None
+        # A time series has no length along time: its planes lie 1 apart.
+        names = [self.units[place] if self.units else None for place in kept]
+        sizes = [
+            1.0 if self.axes[place : place + 1] in ("T", "C") else self.scale[place]
+            for place in kept
+        ]
+        return Geometry.from_scale(sizes, names)
 
 
 def read_image(path: str | PathLike[str], level: int = 0) -> ImageFile:
@@ -60,7 +125,9 @@ def read_image(path: str | PathLike[str], level: int = 0) -> ImageFile:
     ----------
     path : path
         A .tif, .tiff, .btf, .lsm, .png, .jpg, .jpeg or .npy file, or the folder of a Zarr array,
-        of a Zarr group with one array, or of an OME-Zarr image (0.4 and 0.5).
+        of a Zarr group with one array, or of an OME-Zarr image (0.4 and 0.5). With the extra
+        "medical" a .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd or .dcm file or a folder with one DICOM
+        series; with the extra "video" an .mp4, .avi or .mov file, as (T, H, W, 3).
     level : int
         Resolution level of a pyramid; 0 is the largest.
 
@@ -77,8 +144,13 @@ def read_image(path: str | PathLike[str], level: int = 0) -> ImageFile:
     path = Path(path)
     if not path.exists():
         raise ImageError(f"There is no file {path}; check its name and folder.")
+    ending = ending_of(path)
     if path.is_dir():
-        reader = _read_zarr
+        reader = _read_medical if is_dicom_folder(path) else _read_zarr
+    elif ending in VOLUMES or ending == DICOM:
+        reader = _read_medical
+    elif ending in VIDEOS:
+        reader = _read_video
     elif path.suffix.lower() in _TIFF:
         reader = _read_tiff
     elif path.suffix.lower() in _PICTURES:
@@ -87,7 +159,8 @@ def read_image(path: str | PathLike[str], level: int = 0) -> ImageFile:
         reader = _read_numpy
     else:
         raise ImageError(
-            f"{path} is of no kind that can be read; convert it to TIFF, PNG, JPEG, NPY or Zarr."
+            f"{path} is of no kind that can be read; convert it to TIFF, PNG, JPEG, NPY, Zarr, "
+            "NIfTI, NRRD or MP4."
         )
     try:
         return reader(path, level)
@@ -154,7 +227,9 @@ def read_labels(path: str | PathLike[str], level: int = 0) -> ImageFile:
     Parameters
     ----------
     path : path
-        A file that ``read_image`` reads. The values of a PNG with a colour table are its indices.
+        A file that ``read_image`` reads. The values of a PNG with a colour table are its indices;
+        those of medical volumes, which many programs save as floats, may be floats without
+        fractions.
     level : int
         Resolution level of a pyramid; 0 is the largest.
 
@@ -166,7 +241,7 @@ def read_labels(path: str | PathLike[str], level: int = 0) -> ImageFile:
     path = Path(path)
     indices = _colour_indices(path) if path.suffix.lower() == ".png" and path.is_file() else None
     if indices is None:
-        labels = read_image(path, level)
+        labels = _whole_numbers(read_image(path, level))
     else:
         _check_level(path, level, 1)
         labels = ImageFile(indices, "YX")
@@ -178,6 +253,17 @@ def read_labels(path: str | PathLike[str], level: int = 0) -> ImageFile:
         )
     # Three or four planes written by tifffile without a word about them pass for colour planes.
     return replace(labels, axes=labels.axes.replace("S", "Q"))
+
+
+def _whole_numbers(file: ImageFile) -> ImageFile:
+    """Bring a medical volume of floats without fractions to integers."""
+    import numpy as np
+
+    if file.geometry is None or file.array.dtype.kind != "f":
+        return file
+    with np.errstate(invalid="ignore"):  # NaN equals nothing, so it is found below
+        whole = file.array.astype(np.int64)
+    return replace(file, array=whole) if np.array_equal(whole, file.array) else file
 
 
 def _colour_indices(path: Path) -> Any:
@@ -237,6 +323,20 @@ def _read_numpy(path: Path, level: int) -> ImageFile:
 
     _check_level(path, level, 1)
     return ImageFile(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _read_medical(path: Path, level: int) -> ImageFile:
+    from napari_anysam.images.medical import read_volume
+
+    _check_level(path, level, 1)
+    return read_volume(path)
+
+
+def _read_video(path: Path, level: int) -> ImageFile:
+    from napari_anysam.images.video import Video
+
+    _check_level(path, level, 1)
+    return ImageFile(Video(path), "TYXS")
 
 
 def _read_zarr(path: Path, level: int) -> ImageFile:

@@ -1,4 +1,4 @@
-"""Label images to files: TIFF, PNG and Zarr, always all or nothing.
+"""Label images to files: TIFF, PNG, Zarr and medical volumes, always all or nothing.
 
 Whatever is written grows beside its target under a hidden name and takes the target's place in
 one step at the end. A full disk, an error or a killed process leaves the old file as it was.
@@ -14,18 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anysam.errors import LabelFileError
+from napari_anysam.images.file_kinds import ending_of
 from napari_anysam.images.label_encoding import smallest_dtype, write_png, write_tiff
 from napari_anysam.images.safe_writing import replace_file, replace_folder
+from napari_anysam.images.volume_files import LABEL_VOLUMES, write_label_volume
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from numpy.typing import DTypeLike, NDArray
 
+    from napari_anysam.images.geometry import Geometry
+
 __all__ = ["LabelFileError", "check_output", "write_labels"]
 
 _TIFF = (".tif", ".tiff", ".btf")
-_ENDINGS = (*_TIFF, ".png", ".zarr")
+_ENDINGS = (*_TIFF, ".png", ".zarr", *LABEL_VOLUMES)
 
 
 def check_output(path: str | PathLike[str], ndim: int = 2) -> Path:
@@ -34,7 +38,8 @@ def check_output(path: str | PathLike[str], ndim: int = 2) -> Path:
     Parameters
     ----------
     path : path
-        Target: .tif, .tiff, .btf, .zarr, or .png for a single plane. It may exist already.
+        Target: .tif, .tiff, .btf, .zarr, .nii, .nii.gz, .nrrd, .mha, .dcm (DICOM-SEG), or .png for
+        a single plane. It may exist already.
     ndim : int
         Dimensions of the labels.
 
@@ -50,9 +55,12 @@ def check_output(path: str | PathLike[str], ndim: int = 2) -> Path:
         kind is in its place.
     """
     path = Path(os.path.realpath(path))
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     if ending not in _ENDINGS:
-        raise LabelFileError(f"{path.name} has no ending for labels; use .tif, .png or .zarr.")
+        raise LabelFileError(
+            f"{path.name} has no ending for labels; use .tif, .png or .zarr, or .nii.gz, .nrrd, "
+            ".mha or .dcm for medical volumes."
+        )
     if ending == ".png" and ndim != 2:
         raise LabelFileError(f"A stack does not fit into {path.name}; use .tif or .zarr.")
     if not path.parent.is_dir():
@@ -68,7 +76,9 @@ def check_output(path: str | PathLike[str], ndim: int = 2) -> Path:
     return path
 
 
-def write_labels(path: str | PathLike[str], labels: NDArray[Any]) -> Path:
+def write_labels(
+    path: str | PathLike[str], labels: NDArray[Any], geometry: Geometry | None = None
+) -> Path:
     """Write a label image or stack, as uint8 (PNG only), uint16 or uint32.
 
     Parameters
@@ -77,6 +87,8 @@ def write_labels(path: str | PathLike[str], labels: NDArray[Any]) -> Path:
         Target, of a kind that ``check_output`` takes.
     labels : integer or bool array (H, W) or (N, H, W)
         0 is background.
+    geometry : Geometry or None
+        Where the image's voxels lie, for medical volumes.
 
     Returns
     -------
@@ -97,6 +109,10 @@ def write_labels(path: str | PathLike[str], labels: NDArray[Any]) -> Path:
     values = labels.astype(dtype, copy=False)
     if target.suffix.lower() == ".png":
         replace_file(target, lambda path: write_png(path, values))
+    elif ending_of(target) in LABEL_VOLUMES:
+        replace_file(
+            target, lambda path: write_label_volume(path, values, geometry), ending_of(target)
+        )
     else:
         planes = values[None] if values.ndim == 2 else values
         replace_file(target, lambda path: write_tiff(path, planes, values.shape, dtype))

@@ -16,14 +16,16 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from napari_anysam.errors import LabelFileError
+from napari_anysam.images.file_kinds import ending_of, stem_of
 from napari_anysam.images.label_encoding import write_tiff
-from napari_anysam.images.label_files import check_output
+from napari_anysam.images.label_files import check_output, write_labels
 from napari_anysam.images.safe_writing import (
     disk_errors,
     replace_file,
     replace_folder,
     swap_folders,
 )
+from napari_anysam.images.volume_files import LABEL_VOLUMES, check_label_volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import DTypeLike, NDArray
+
+    from napari_anysam.images.geometry import Geometry
 
 __all__ = ["LabelStack", "check_unfinished", "open_label_stack", "unfinished_folder"]
 
@@ -70,13 +74,16 @@ def open_label_stack(
     before: Literal["refuse", "resume", "restart"] = "refuse",
     axes: str = "zyx",
     scale: Sequence[float] | None = None,
+    units: Sequence[str | None] = (),
+    geometry: Geometry | None = None,
 ) -> Iterator[LabelStack]:
     """Write a label stack plane by plane; planes that are never written stay 0.
 
     Parameters
     ----------
     path : path
-        Target .tif, .tiff, .btf or .zarr.
+        Target .tif, .tiff, .btf, .zarr, .nii, .nii.gz, .nrrd, .mha or .dcm. Medical volumes are
+        held in memory as a whole when the stack is finished.
     shape : tuple of three int
         Shape of the whole stack, in the order of the image's axes.
     dtype : dtype
@@ -90,6 +97,10 @@ def open_label_stack(
         Name of every axis, of "t", "z", "y" and "x".
     scale : sequence of float, optional
         Size of a pixel along every axis.
+    units : sequence of str or None, optional
+        Unit of every size, as OME-Zarr spells it.
+    geometry : Geometry or None
+        Where the image's voxels lie, for medical volumes.
 
     Yields
     ------
@@ -108,13 +119,15 @@ def open_label_stack(
     and the finished planes stay in their folder; a note on the exception says so.
     """
     target = check_output(path, len(shape))
+    check_label_volume(target, shape, geometry)
     folder = unfinished_folder(target)
     _enter(folder, target, before)
     with _locked(folder, target):
         if before == "restart":
             _empty(folder)
         try:
-            stack = LabelStack(target, folder, shape, dtype, axis, axes, scale)
+            multiscale = _multiscale(stem_of(target), axes, scale, units)
+            stack = LabelStack(target, folder, shape, dtype, axis, multiscale, geometry)
             yield stack
             stack.finish()
         except BaseException as error:
@@ -145,17 +158,18 @@ class LabelStack:
         shape: Shape,
         dtype: DTypeLike,
         axis: int,
-        axes: str,
-        scale: Sequence[float] | None,
+        multiscale: dict[str, Any],
+        geometry: Geometry | None,
     ) -> None:
         self.folder = folder
         self._target = target
         self._labels = folder / _LABELS
         self._axis = axis
+        self._geometry = geometry
         if not self._labels.exists():
             _empty(folder)  # what lies beside labels that are gone tells of work that is gone
             replace_folder(
-                self._labels, lambda new: _make(new, target, shape, dtype, axis, axes, scale)
+                self._labels, lambda new: _make(new, target, shape, dtype, axis, multiscale)
             )
         self._array = _opened(self._labels, shape, dtype)
 
@@ -187,8 +201,14 @@ class LabelStack:
             with disk_errors(self._target):
                 swap_folders(self._labels, self._target)
             return
-        array, pages = self._array, self._pages()
-        replace_file(self._target, lambda path: write_tiff(path, pages, array.shape, array.dtype))
+        array = self._array
+        if ending_of(self._target) in LABEL_VOLUMES:
+            write_labels(self._target, array[...], self._geometry)
+        else:
+            pages = self._pages()
+            replace_file(
+                self._target, lambda path: write_tiff(path, pages, array.shape, array.dtype)
+            )
         _discard(self._labels)
 
     def _key(self, index: int) -> tuple[int | slice, ...]:
@@ -263,8 +283,7 @@ def _make(
     shape: Shape,
     dtype: DTypeLike,
     axis: int,
-    axes: str,
-    scale: Sequence[float] | None,
+    multiscale: dict[str, Any],
 ) -> None:
     """Make OME-Zarr labels (version 0.5) of one level, whose chunks are planes."""
     import zarr
@@ -276,18 +295,29 @@ def _make(
             shape=shape,
             chunks=tuple(1 if place == axis else size for place, size in enumerate(shape)),
             dtype=np.dtype(dtype),
-            dimension_names=[*axes],
+            dimension_names=[named["name"] for named in multiscale["axes"]],
             # A plane without an object is finished too.
             config={"write_empty_chunks": True},
         )
-        sizes = [float(size) for size in scale or (1.0,) * len(shape)]
-        transform = {"type": "scale", "scale": sizes}
-        multiscale = {
-            "name": target.stem,
-            "axes": [{"name": name, "type": _TYPES.get(name, "space")} for name in axes],
-            "datasets": [{"path": "0", "coordinateTransformations": [transform]}],
-        }
         group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale], "image-label": {}}
+
+
+def _multiscale(
+    name: str, axes: str, scale: Sequence[float] | None, units: Sequence[str | None]
+) -> dict[str, Any]:
+    """Describe one level, as OME-Zarr wants it."""
+    named: list[dict[str, str]] = []
+    for axis, unit in zip(axes, units or (None,) * len(axes), strict=True):
+        named.append({"name": axis, "type": _TYPES.get(axis, "space")})
+        if unit is not None:
+            named[-1]["unit"] = unit
+    sizes = [float(size) for size in scale or (1.0,) * len(axes)]
+    transform = {"type": "scale", "scale": sizes}
+    return {
+        "name": name,
+        "axes": named,
+        "datasets": [{"path": "0", "coordinateTransformations": [transform]}],
+    }
 
 
 def _opened(path: Path, shape: Shape, dtype: DTypeLike) -> Any:

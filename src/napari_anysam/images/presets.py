@@ -9,7 +9,7 @@ percentiles of what is not zero, as in the same file.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from napari_anysam.images.following import sample_planes
 if TYPE_CHECKING:
     from napari_anysam.images.planes import Planes
 
-__all__ = ["CT_WINDOWS", "CTWindow", "mr_window"]
+__all__ = ["CT_WINDOWS", "CTWindow", "find_window", "mr_window"]
 
 _PERCENTILES = (0.5, 99.5)
 
@@ -58,6 +58,36 @@ CT_WINDOWS = (
     CTWindow("bone", 1800, 400),
     CTWindow("temporal bone", 2800, 600),
 )
+
+
+def find_window(
+    window: str | tuple[float, float], planes: Planes
+) -> Literal["auto"] | tuple[float, float]:
+    """Turn the name of a window into its limits.
+
+    Parameters
+    ----------
+    window : str or (low, high)
+        Name of a CT window, "mr", "auto", or limits.
+    planes : Planes
+        What is looked at for "mr".
+
+    Raises
+    ------
+    ImageError
+        If there is no window of this name.
+    """
+    if not isinstance(window, str):
+        return window
+    if window == "auto":
+        return "auto"
+    if window == "mr":
+        return mr_window(planes)
+    for known in CT_WINDOWS:
+        if known.name == window:
+            return known.limits
+    names = ", ".join(known.name for known in CT_WINDOWS)
+    raise ImageError(f"There is no window {window!r}; use auto, mr, {names}, or two limits.")
 
 
 def mr_window(planes: Planes) -> tuple[float, float]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["beside", "disk_errors", "replace_file", "replace_folder", "swap_folders"]
 
 
-def replace_file(target: Path, write: Callable[[Path], None]) -> None:
+def replace_file(target: Path, write: Callable[[Path], None], ending: str | None = None) -> None:
     """Write a new file beside the target, then let it take the target's place.
 
     Parameters
@@ -29,13 +29,15 @@ def replace_file(target: Path, write: Callable[[Path], None]) -> None:
         The file to make or to replace.
     write : callable
         Writes the new file at the path that it is given.
+    ending : str or None
+        Ending of that path, by default the target's last one.
 
     Raises
     ------
     LabelFileError
         If the disk refuses.
     """
-    temporary = beside(target)
+    temporary = beside(target, ending)
     with disk_errors(target):
         try:
             write(temporary)

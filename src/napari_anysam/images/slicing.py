@@ -58,6 +58,7 @@ def sliced(image: ImageFile, at: Sequence[str]) -> tuple[ImageFile, tuple[tuple[
         axes="".join(image.axes[axis] for axis in left) if named else "",
         scale=None if image.scale is None else tuple(image.scale[axis] for axis in left),
         units=tuple(image.units[axis] for axis in left) if image.units else (),
+        geometry=image.geometry_at(fixed) if named else None,
     )
     return part, tuple(sorted(fixed.items()))
 
