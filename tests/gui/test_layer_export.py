@@ -17,6 +17,7 @@ from napari_anysam._napari.layer_export import layer_export
 from napari_anysam._napari.status import Stage
 from napari_anysam.errors import LabelFileError
 from napari_anysam.images.files import read_labels
+from napari_anysam.images.geometry import Geometry
 
 SHAPE = (12, 16)
 
@@ -64,6 +65,21 @@ def test_what_is_painted_meanwhile_is_not_written(tmp_path):
     job = layer_export(labels, None, tmp_path / "labels.tif", "ome-tiff")
     labels.data[:] = 9
     np.testing.assert_array_equal(tifffile.imread(job()), squares())
+
+
+def test_a_medical_volume_lies_where_its_layer_does(tmp_path):
+    geometry = Geometry((0.5, 0.5, 2), (1, 2, 3), (0, 1, 0, 1, 0, 0, 0, 0, -1))
+    stack = np.stack([squares()] * 3)
+    for number, labels in enumerate(
+        (
+            Labels(stack, metadata={"geometry": geometry.to_dict()}),
+            Labels(stack, affine=geometry.affine, units="mm"),
+        )
+    ):
+        path = write(labels, None, tmp_path / f"{number}.nii.gz", "nifti")
+        found = read_labels(path)
+        np.testing.assert_array_equal(found.array, stack)
+        np.testing.assert_allclose(found.geometry.affine, geometry.affine, atol=1e-5)
 
 
 def test_an_image_of_another_shape_is_refused(tmp_path):

@@ -205,7 +205,7 @@ def read_levels(path: str | PathLike[str], level: int = 0) -> list[Any]:
 
 def _count_levels(path: Path) -> int:
     """Count the levels of a file that was opened before."""
-    if path.is_dir():
+    if path.is_dir() and not is_dicom_folder(path):
         import zarr
 
         node = zarr.open(str(path), mode="r")
