@@ -41,7 +41,7 @@ def test_every_action_has_a_free_letter_of_its_own_by_default(keys):
     defaults = list(keys.keys.values())
     assert len(set(defaults)) == len(ACTIONS)
     for key in defaults:
-        assert key[-1] in "GHJKNQUW"
+        assert key[-1] in "GHJKNQUW" or key.startswith("Ctrl+Alt+")
         assert str(coerce_keybinding(key)) == key
 
 
@@ -75,17 +75,17 @@ def test_a_key_that_is_taken_or_none_is_refused_and_nothing_changes(keys, key, r
 
 
 def test_a_chosen_key_is_kept_and_the_default_comes_back(keys):
-    keys.change("accept", "ctrl+alt+x")
+    keys.change("accept", "ctrl+alt+b")
     again = UserKeys()
     again.read()
-    assert again.keys["accept"] == "Ctrl+Alt+X"
+    assert again.keys["accept"] == "Ctrl+Alt+B"
     again.restore()
     assert again.keys["accept"] == "Q"
     assert read_preferences().keys == {}
 
 
 def test_two_actions_may_have_swapped_their_keys(keys):
-    keys.change("accept", "Ctrl+Alt+X")
+    keys.change("accept", "Ctrl+Alt+B")
     keys.change("new", "Q")
     keys.change("accept", "N")
     again = UserKeys()
@@ -94,9 +94,9 @@ def test_two_actions_may_have_swapped_their_keys(keys):
 
 
 def test_keys_of_the_file_that_do_not_work_are_left_at_their_defaults(keys, capsys):
-    change_preferences(keys={"accept": "Ctrl+Z", "new": "Ctrl+Alt+X", "of a later version": "K"})
+    change_preferences(keys={"accept": "Ctrl+Z", "new": "Ctrl+Alt+B", "of a later version": "K"})
     keys.read()
-    assert (keys.keys["accept"], keys.keys["new"]) == ("Q", "Ctrl+Alt+X")
+    assert (keys.keys["accept"], keys.keys["new"]) == ("Q", "Ctrl+Alt+B")
     assert set(keys.keys) == {action.name for action in ACTIONS}
 
 
@@ -159,16 +159,16 @@ def test_tools_sections_and_modes_have_keys(desk):
 def test_a_changed_key_works_at_once_and_tooltips_follow(desk):
     image = desk.add(blobs(), name="discs")
     points = desk.control.workspace.prompts.points
-    user_keys().change("accept", "Ctrl+Alt+X")
+    user_keys().change("accept", "Ctrl+Alt+B")
     desk.settle()
-    assert "Ctrl+Alt+X" in bound(points)
+    assert "Ctrl+Alt+B" in bound(points)
     assert "Q" not in bound(points)
-    assert "(Enter or Ctrl+Alt+X)" in desk.widget.accept_button.toolTip()
+    assert "(Enter or Ctrl+Alt+B)" in desk.widget.accept_button.toolTip()
     desk.click(image, (40, 40))
     desk.wait_for(Stage.PREVIEW)
     desk.key(Qt.Key.Key_Q)
     assert desk.control.labels is None
-    desk.key(Qt.Key.Key_X, CTRL_ALT)
+    desk.key(Qt.Key.Key_B, CTRL_ALT)
     assert desk.labels.any()
 
 
@@ -198,6 +198,7 @@ def test_buttons_name_their_keys(desk):
         "found_previous": dock.many.found.previous_button,
         "found_keep": dock.many.found.keep_button,
         "found_drop": dock.many.found.drop_button,
+        "measure": dock.objects.measure_button,
         "live": dock.stack.live,
         "doubtful_before": dock.review.previous_button,
         "doubtful_next": dock.review.next_button,
@@ -228,8 +229,8 @@ def test_closing_the_dock_leaves_no_key(desk):
     desk.widget.close_quietly()
     ours = set(user_keys().keys.values())
     assert not any(ours & bound(layer) for layer in layers)
-    user_keys().change("accept", "Ctrl+Alt+X")
-    assert not any("Ctrl+Alt+X" in bound(layer) for layer in layers)
+    user_keys().change("accept", "Ctrl+Alt+B")
+    assert not any("Ctrl+Alt+B" in bound(layer) for layer in layers)
 
 
 @pytest.mark.gui
@@ -242,11 +243,11 @@ def test_the_help_panel_shows_and_changes_keys(desk):
     assert set(panel.fields) == {action.name for action in ACTIONS}
     field = panel.fields["accept"]
     assert field.keySequence() == QKeySequence("Q")
-    QTest.keyClick(field, Qt.Key.Key_X, CTRL_ALT)
-    assert user_keys().keys["accept"] == "Ctrl+Alt+X"
+    QTest.keyClick(field, Qt.Key.Key_B, CTRL_ALT)
+    assert user_keys().keys["accept"] == "Ctrl+Alt+B"
     QTest.keyClick(field, Qt.Key.Key_N)
     assert "is the key of New object" in panel.message.text()
-    assert field.keySequence() == QKeySequence("Ctrl+Alt+X")
+    assert field.keySequence() == QKeySequence("Ctrl+Alt+B")
     desk.press(panel.restore_button)
     assert field.keySequence() == QKeySequence("Q")
     assert not panel.message.isVisible()

@@ -48,6 +48,7 @@ ACTIONS = (
     Action("split", "Objects", "Split", "What this mask leaves out becomes an object.", "Shift+Q"),
     Action("merge", "Objects", "Merge", "Make the selected objects one.", "Shift+G"),
     Action("delete", "Objects", "Delete", "Erase the selected objects everywhere.", "Shift+H"),
+    Action("measure", "Objects", "Measure", "Measure objects in mL and mm.", "Ctrl+Alt+X"),
     Action("propagate", "Stack", "Propagate", "Follow marked objects through planes.", "G"),
     Action("precompute", "Stack", "Precompute", "Encode the stack ahead.", "Ctrl+Shift+G"),
     Action("live", "Stack", "Live volume", "Follow masks at once, or not.", "Ctrl+Shift+N"),

@@ -30,6 +30,7 @@ def calls_of(
     control, objects, many = dock.controller, dock.objects, dock.many
     buttons = {
         "clear": dock.clear_button,
+        "measure": objects.measure_button,
         "precompute": dock.precompute.run_button,
         "refine": many.refine_button,
         "everything": many.everything_button,

@@ -20,14 +20,16 @@ from qtpy.QtWidgets import (
 from napari_anysam._napari.user_keys import with_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari_anysam._napari.object_looks import Colour
+    from napari_anysam.export.measures import Measures
     from napari_anysam.segmentation.session import ObjectSummary
 
 __all__ = ["ObjectSection"]
 
-_TITLES = ("Id", "Class", "Planes", "Score", "Area")
+_TITLES = ("Id", "Class", "Planes", "Score", "Area", "mL", "mm", "Mean")
+_MEASURED = (5, 6, 7)
 _CLASS, _PLANES = 1, 2
 _ROWS_SHOWN = 5
 
@@ -45,6 +47,8 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         The user wants that done to the selected objects.
     split, pick : Qt signals ()
         The user wants the running object split, or to pick one in the image.
+    measure : Qt signal (tuple of int)
+        The user wants the selected objects measured, or all.
     """
 
     resume = QtSignal(int)
@@ -53,6 +57,7 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     merge = QtSignal(object)
     split = QtSignal()
     pick = QtSignal()
+    measure = QtSignal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -73,12 +78,19 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.split_button = QPushButton("Split")
         self.merge_button = QPushButton("Merge")
         self.delete_button = QPushButton("Delete")
+        self.measure_button = QPushButton("Measure")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.table)
         buttons = QGridLayout()
         for place, button in enumerate(
-            (self.pick_button, self.split_button, self.merge_button, self.delete_button)
+            (
+                self.pick_button,
+                self.split_button,
+                self.merge_button,
+                self.delete_button,
+                self.measure_button,
+            )
         ):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             buttons.addWidget(button, place // 2, place % 2)
@@ -89,6 +101,8 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.split_button.clicked.connect(self.split)
         self.merge_button.clicked.connect(lambda: self.merge.emit(self.selected()))
         self.delete_button.clicked.connect(lambda: self.delete.emit(self.selected()))
+        self.measure_button.clicked.connect(lambda: self.measure.emit(self.selected()))
+        self.show_measures({})
         self._allow()
 
     def show_objects(
@@ -121,11 +135,25 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.split_button.setToolTip(
             with_key(cannot_split or "Make what this mask leaves out an object.", "split")
         )
+        self.measure_button.setEnabled(bool(summaries))
+        self.measure_button.setToolTip(
+            with_key(
+                "Volume, longest and perpendicular diameter, and mean intensity, of the selected "
+                "objects or all; the image needs pixel sizes.",
+                "measure",
+            )
+        )
         self.pick_button.setEnabled(bool(summaries))
         self.pick_button.setToolTip(
             with_key("Click an object in the image to go on with it.", "pick")
         )
         self._allow()
+
+    def show_measures(self, measures: Mapping[int, Measures]) -> None:
+        """Show what was measured, in columns that are there only then."""
+        self._model.show_measures(measures)
+        for column in _MEASURED:
+            self.table.setColumnHidden(column, not measures)
 
     def selected(self) -> tuple[int, ...]:
         """Return the ids of the selected objects, ascending."""
@@ -171,6 +199,7 @@ class _ObjectModel(QAbstractTableModel):  # type: ignore[misc]  # Qt has no type
         self._classed = classed
         self._objects: tuple[ObjectSummary, ...] = ()
         self._colour_of: Callable[[int], Colour] | None = None
+        self._measures: Mapping[int, Measures] = {}
 
     def show(self, objects: tuple[ObjectSummary, ...], colour_of: Callable[[int], Colour]) -> bool:
         """Show these; return whether they are others than before."""
@@ -181,6 +210,13 @@ class _ObjectModel(QAbstractTableModel):  # type: ignore[misc]  # Qt has no type
         self._objects = objects
         self.endResetModel()
         return True
+
+    def show_measures(self, measures: Mapping[int, Measures]) -> None:
+        """Show what was measured."""
+        if measures != self._measures:
+            self._measures = dict(measures)
+            last = self.index(len(self._objects) - 1, len(_TITLES) - 1)
+            self.dataChanged.emit(self.index(0, _MEASURED[0]), last)
 
     def object_id(self, row: int) -> int:
         """Return the id of the object in a row."""
@@ -211,7 +247,8 @@ class _ObjectModel(QAbstractTableModel):  # type: ignore[misc]  # Qt has no type
         """Return what a cell shows."""
         one = self._objects[index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
-            return _cells(one)[index.column()]
+            cells = (*_cells(one), *_measured(self._measures.get(one.object_id)))
+            return cells[index.column()]
         if role == Qt.ItemDataRole.ToolTipRole:
             return _in_words(one)
         if role == Qt.ItemDataRole.DecorationRole and index.column() == 0 and self._colour_of:
@@ -240,6 +277,16 @@ def _cells(one: ObjectSummary) -> tuple[str, ...]:
         str(len(one.planes)) if one.planes else "",
         "" if one.score is None else f"{one.score:.2f}",
         str(one.area) if one.kept else "",
+    )
+
+
+def _measured(found: Measures | None) -> tuple[str, str, str]:
+    if found is None:
+        return "", "", ""
+    return (
+        "" if found.volume_ml is None else f"{found.volume_ml:.3g}",
+        f"{found.longest_diameter_mm:.3g} x {found.perpendicular_diameter_mm:.3g}",
+        "" if found.mean_intensity is None else f"{found.mean_intensity:.4g}",
     )
 
 

@@ -31,6 +31,7 @@ from napari_anysam._napari.keys import LayerKeys
 from napari_anysam._napari.layer_combo import LayerCombo
 from napari_anysam._napari.many_section import ManySection
 from napari_anysam._napari.mask_section import MaskSection
+from napari_anysam._napari.measuring_objects import MeasuringObjects
 from napari_anysam._napari.object_table import ObjectSection
 from napari_anysam._napari.precompute_section import PrecomputeSection
 from napari_anysam._napari.remembered import Remembered
@@ -111,6 +112,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         user_keys().changed.disconnect(self._on_keys)
         self.remembered.close_quietly()
         self.export.close_quietly()
+        self.measuring.close_quietly()
         if self.help is not None:
             self.help.close_quietly()
         self.session.close_quietly()
@@ -178,6 +180,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.accept_button = QPushButton("Accept (Enter)")
         self.new_button = QPushButton()
         self.objects = ObjectSection()
+        self.measuring = MeasuringObjects(self.controller, self.objects, self)
         self.stack = StackSection()
         self.review = ReviewSection()
         self.mask = MaskSection()
@@ -263,17 +266,13 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.objects.merge.connect(control.merge_objects)
         self.objects.split.connect(control.split_object)
         self.objects.pick.connect(control.pick)
+        self.objects.measure.connect(self.measuring.measure)
         self.accept_button.clicked.connect(control.accept)
         self.new_button.clicked.connect(control.new_object)
         self.stack.propagate.connect(control.propagate)
         self.stack.cancel.connect(control.cancel)
         self.stack.live.toggled.connect(control.follow_live)
-        self.stack.axis_chosen.connect(control.review_along)
-        self.review.jumped.connect(control.show_reviewed)
-        self.review.doubtful.connect(lambda step: control.go_to_mark("doubtful", step))
-        self.review.prompted.connect(lambda step: control.go_to_mark("prompt", step))
-        self.review.reviewed.connect(control.toggle_reviewed)
-        self.review.repair.connect(control.repair)
+        self._connect_review()
         self.mask.changed.connect(control.shape_masks)
         self.mask.hover.toggled.connect(self.hover.turn)
         self.hover.turned_off.connect(partial(self.mask.hover.setChecked, False))
@@ -294,6 +293,15 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.store.chosen.connect(control.keep_labels_in)
         self.store.brush.connect(control.open_brush_window)
         control.changed.connect(self._render_soon)
+
+    def _connect_review(self) -> None:
+        control = self.controller
+        self.stack.axis_chosen.connect(control.review_along)
+        self.review.jumped.connect(control.show_reviewed)
+        self.review.doubtful.connect(lambda step: control.go_to_mark("doubtful", step))
+        self.review.prompted.connect(lambda step: control.go_to_mark("prompt", step))
+        self.review.reviewed.connect(control.toggle_reviewed)
+        self.review.repair.connect(control.repair)
 
     def _open_manager(self) -> None:
         """Open the model manager as the plugin menu does."""
@@ -339,6 +347,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             control.colour_of,
             cannot_split=why_not("split", status),
         )
+        self.measuring.follow()
         axes = control.stack_axes()
         self.stack.show_axes(axes)
         self.stack.show_status(status)
