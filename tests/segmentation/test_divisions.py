@@ -11,10 +11,12 @@ from napari_anysam.errors import LineageError, PromptError
 from napari_anysam.images.conditioning import resolve_conditioning
 from napari_anysam.images.planes import Planes
 from napari_anysam.images.synthetic import synthetic_divisions
+from napari_anysam.segmentation.confidence import Assessment
 from napari_anysam.segmentation.divisions import find_divisions, split_at_division
 from napari_anysam.segmentation.following_divisions import DividingResult, follow_divisions
 from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.tracking import Tracker
+from napari_anysam.segmentation.tracking_merge import Assessed
 from napari_anysam.segmentation.tracking_results import compose, mask_answer
 
 SHAPE = (30, 40)
@@ -187,9 +189,13 @@ def test_a_cancelled_run_follows_no_daughters(nano, dividing, one_thread):
     assert seen == [0, 0, 0]
 
 
+def assessed(mask):
+    return Assessed(mask_answer(mask), Assessment(1.0, 10.0, int(mask.sum())))
+
+
 def test_daughters_take_what_was_their_mothers_and_nobody_elses():
     def one(generation, ended, **masks):
-        answers = [(int(name[2:]), mask_answer(mask)) for name, mask in masks.items()]
+        answers = [(int(name[2:]), assessed(mask)) for name, mask in masks.items()]
         return DividingResult(compose(4, answers, SHAPE), generation, frozenset(ended), {})
 
     other = block(np.s_[10:20, 28:34])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_anysam.segmentation.confidence import Assessment
 from napari_anysam.segmentation.tracking_results import PropagationResult
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -43,13 +44,19 @@ def truth():
     return labels
 
 
+def answer(frame, mask):
+    """The answer for cell 1."""
+    one = np.zeros(1, np.float32)
+    assessed = (Assessment(0.0, 0.0, int(mask.sum())),)
+    return PropagationResult(frame, np.zeros(mask.shape), (1,), mask[None], one, one, assessed)
+
+
 def course_of(cells, truth, *followed):
     """Walk through the frames with the cell (0 is none) on which the answer for cell 1 is."""
     course = cells.Course([1], truth)
     for frame, cell in enumerate(followed):
         mask = (truth[frame] == cell) & (cell > 0)
-        one = np.zeros(1, np.float32)
-        course.note(PropagationResult(frame, np.zeros(truth.shape[1:]), (1,), mask[None], one, one))
+        course.note(answer(frame, mask))
     return course
 
 
@@ -70,8 +77,6 @@ def test_switches_and_losses_are_counted(cells, truth, followed, switches, lost)
 
 def test_an_answer_on_the_background_is_on_no_cell(cells, truth):
     course = cells.Course([1], truth)
-    mask = (truth[0] == 0)[None]
-    one = np.zeros(1, np.float32)
-    course.note(PropagationResult(0, np.zeros(truth.shape[1:]), (1,), mask, one, one))
+    course.note(answer(0, truth[0] == 0))
     assert course.on[1] == [0]
     assert course.ious == [0.0]
