@@ -122,6 +122,7 @@ class SegmentController:
         self.precomputing = Precomputing(self._inference, self._tell)
         self.ahead = EncodingAhead(viewer, self._inference, self._clicking.running)
         self.looks.look_changed.connect(self.ahead.drop)
+        self.looks.look_changed.connect(self._runs.forget_embeddings)
         self._workspaces: dict[Any, Workspace] = {}
         self._policy: WritePolicy = "protect"
         self._of_viewer = Connections()
@@ -330,6 +331,10 @@ class SegmentController:
         """Say whether accepted masks are followed through the stack at once."""
         self.live.on = on
 
+    def use_fast_memory(self, on: bool) -> None:
+        """Say whether runs read fewer memories of each object."""
+        self._runs.memory = "fast" if on else "full"
+
     def repair(self) -> None:
         """Follow the running object anew from the plane that is shown, where it was corrected."""
         work, axis = self.workspace, self.review.axis
@@ -505,6 +510,7 @@ class SegmentController:
         self._tools.stop()
         self.ahead.leave()
         self.looks.look_changed.disconnect(self.ahead.drop)
+        self.looks.look_changed.disconnect(self._runs.forget_embeddings)
         self.looks.leave()
         self.objects.stop()
         self._inference.stop(_PATIENCE_AT_CLOSE)
@@ -602,6 +608,7 @@ class SegmentController:
         """Have other pixels encoded anew; what is previewed was seen on the old ones."""
         if self.workspace is not None:
             self.workspace.identity = object()
+        self._runs.forget_embeddings()
         self.ahead.drop()
         self._clicking.running.drop()
         self._tell()
@@ -626,6 +633,7 @@ class SegmentController:
         if layer is self.image:
             self._leave()
             self._clicking.running.forget_embeddings()
+            self._runs.forget_embeddings()
         elif self.workspace is not None:
             self._lose(self.workspace, layer)
         self._tell()
@@ -641,6 +649,7 @@ class SegmentController:
     def _on_loaded(self, model: PromptableModel) -> None:
         running = self._clicking.running
         self.precomputing.cancel()
+        self._runs.forget_embeddings()
         self.ahead.drop()
         work = self.workspace
         if work is not None and self.status.refused_tools.get(self._tools.name(work)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_anysam._napari.appearance import record_look
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam._napari.engine import Engine
     from napari_anysam._napari.inference import InferenceThread, Ticket
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.confidence import Assessment
-    from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.journal import ModelRecord
     from napari_anysam.segmentation.session import PromptKey
     from napari_anysam.segmentation.tracking import Tracker
@@ -106,9 +107,8 @@ class Propagation:
     frame : PlaneFrame
         The plane shown at the start; hidden axes other than the range's stay where they are.
     where : StackRange
-    model : PromptableModel
-    store : EmbeddingStore or None
-        Where planes may lie that were encoded before.
+    engine : Engine
+        What follows them.
     on_change : callable
         Called when progress was made.
     on_written : callable
@@ -129,20 +129,18 @@ class Propagation:
         work: Workspace,
         frame: PlaneFrame,
         where: StackRange,
-        model: PromptableModel,
-        store: EmbeddingStore | None,
+        engine: Engine,
         on_change: Callable[[], None],
         on_written: Callable[[Mapping[PromptKey, KeptMask | None]], None],
         on_end: Callable[[Exception | None], None],
     ) -> None:
-        reason = reason_not_to_propagate(model, work, frame)
+        reason = reason_not_to_propagate(engine.model, work, frame)
         if reason:
             raise CapabilityError(reason)
         self.work = work
         self._frame = frame
         self._where = where
-        self._model = model
-        self._store = store
+        self._engine = engine
         self._on_change = on_change
         self._on_written = on_written
         self._on_end = on_end
@@ -205,8 +203,17 @@ class Propagation:
         """Follow the objects, in the inference thread."""
         from napari_anysam.segmentation.tracking import Tracker
 
-        self._record = record_of(self._model)
-        tracker = Tracker(self._model, self._planes, self._conditioning, store=self._store)
+        engine = self._engine
+        self._record = record_of(engine.model)
+        tracker = Tracker(
+            engine.model,
+            self._planes,
+            self._conditioning,
+            cache=engine.cache,
+            store=engine.store,
+            plane_key=partial(self._frame.at, self._where.axis),
+            memory=engine.memory,
+        )
         for result in self._results(tracker, cancelled):
             assessed = zip(result.object_ids, result.assessments, strict=True)
             yield (
@@ -236,7 +243,7 @@ class Propagation:
         return KeptMask(
             window,
             float(assessment.score),
-            self._model.name,
+            self._engine.model.name,
             confidence=assessment.confidence,
             doubts=assessment.reasons,
         )
@@ -268,7 +275,7 @@ class Propagation:
             self.work.publish()
             self._refresh(now=True)
         del (
-            self._model,
+            self._engine,
             self._planes,
             self._look,
         )  # an ended run is still looked at, and may be for long
@@ -292,6 +299,7 @@ class Propagation:
             layers=self._look.layer_names,
             locked=self._locked,
             repaired=self._repaired,
+            memory=self._engine.memory,
         )
 
     def _stack_prompts(self) -> list[Prompt]:

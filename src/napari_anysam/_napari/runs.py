@@ -10,6 +10,7 @@ from napari.utils.notifications import show_warning
 from napari_anysam._napari.bulk import BulkRun
 from napari_anysam._napari.bulk_questions import answer_in_turns, everything_in, refine_labels
 from napari_anysam._napari.coordinates import level0
+from napari_anysam._napari.engine import Engine, RunEmbeddings
 from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.propagation import Propagation
 from napari_anysam._napari.repairing import Repair
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
     from napari_anysam._napari.inference import InferenceThread
     from napari_anysam._napari.propagation import StackRange
     from napari_anysam._napari.workspace import Workspace
+    from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.label_prompts import LabelKind
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import KeptMask, PromptKey
+    from napari_anysam.segmentation.tracking_memories import MemoryUse
 
 __all__ = ["Runs"]
 
@@ -50,6 +53,8 @@ class Runs:
 
     Attributes
     ----------
+    memory : {"full", "fast"}
+        How much of its memory a network reads in runs to come.
     propagation : Propagation or None
         The one that is under way.
     last : Propagation or None
@@ -71,6 +76,8 @@ class Runs:
         self._on_change = on_change
         self._on_written = on_written
         self._on_found = on_found
+        self._embeddings = RunEmbeddings()
+        self.memory: MemoryUse = "full"
         self.propagation: Propagation | None = None
         self.last: Propagation | None = None
         self.bulk: BulkRun | None = None
@@ -90,8 +97,7 @@ class Runs:
             work,
             work.frame(),
             where,
-            running.model,
-            running.store,
+            self._engine(work, running.model),
             self._on_change,
             self._on_written,
             self._propagation_ended,
@@ -109,8 +115,7 @@ class Runs:
             axis,
             work,
             frame,
-            running.model,
-            running.store,
+            self._engine(work, running.model),
             self._on_change,
             self._on_written,
             self._propagation_ended,
@@ -165,6 +170,14 @@ class Runs:
         if self.bulk is not None and self.bulk.uses(layer):
             self.bulk.abandon()
             show_warning(f"{layer.name!r} was removed, so the {self.bulk.title} has ended.")
+
+    def forget_embeddings(self) -> None:
+        """Free what runs have encoded: the image, its look or the model is another one now."""
+        self._embeddings.forget()
+
+    def _engine(self, work: Workspace, model: PromptableModel) -> Engine:
+        cache = self._embeddings.cache_for(work, model)
+        return Engine(model, self._clicking.running.store, cache, self.memory)
 
     def _start(
         self,

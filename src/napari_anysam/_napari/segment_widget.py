@@ -265,10 +265,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.objects.pick.connect(control.pick)
         self.accept_button.clicked.connect(control.accept)
         self.new_button.clicked.connect(control.new_object)
-        self.stack.propagate.connect(control.propagate)
-        self.stack.cancel.connect(control.cancel)
-        self.stack.live.toggled.connect(control.follow_live)
-        self.stack.axis_chosen.connect(control.review_along)
+        self._connect_stack()
         self.review.jumped.connect(control.show_reviewed)
         self.review.doubtful.connect(lambda step: control.go_to_mark("doubtful", step))
         self.review.prompted.connect(lambda step: control.go_to_mark("prompt", step))
@@ -294,6 +291,14 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.store.chosen.connect(control.keep_labels_in)
         self.store.brush.connect(control.open_brush_window)
         control.changed.connect(self._render_soon)
+
+    def _connect_stack(self) -> None:
+        stack, control = self.stack, self.controller
+        stack.propagate.connect(control.propagate)
+        stack.cancel.connect(control.cancel)
+        stack.live.toggled.connect(control.follow_live)
+        stack.fast.toggled.connect(control.use_fast_memory)
+        stack.axis_chosen.connect(control.review_along)
 
     def _open_manager(self) -> None:
         """Open the model manager as the plugin menu does."""

@@ -74,6 +74,13 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             "Follow every accepted mask outward at once, until the object ends; "
             "a correction follows it anew."
         )
+        self.fast = QCheckBox("Fast memory")
+        self.fast.setToolTip(
+            "Read the memories of the last two planes, not of six: with SAM 2.1 tiny a plane takes "
+            "about a quarter less time, with anysam-nano a tenth. Masks were about as near to the "
+            "truth, and differ most from those with the full memory where an object is hard to "
+            "follow (docs/benchmarks.md)."
+        )
         self._lay_out()
         self.axis.currentIndexChanged.connect(self._on_axis)
         self.run_button.clicked.connect(self.ask_to_propagate)
@@ -148,6 +155,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
         layout.addWidget(self.live)
+        layout.addWidget(self.fast)
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.left)
