@@ -25,6 +25,7 @@ from napari_anysam._napari.label_target import can_hold
 from napari_anysam._napari.live_volume import LiveVolume
 from napari_anysam._napari.object_looks import colours_of
 from napari_anysam._napari.objects import Objects
+from napari_anysam._napari.outlook import Outlook
 from napari_anysam._napari.precomputing import Precomputing
 from napari_anysam._napari.preview import is_preview
 from napari_anysam._napari.propagation import StackAxis
@@ -330,6 +331,16 @@ class SegmentController:
     def follow_live(self, on: bool) -> None:
         """Say whether accepted masks are followed through the stack at once."""
         self.live.on = on
+
+    def outlook(self, where: StackRange | None) -> Outlook:
+        """Say what a run over these planes will take."""
+        work = self.workspace
+        if work is None or where is None:
+            return Outlook()
+        try:
+            return self._runs.outlook(work, where)
+        except ImageError:  # the status line says it
+            return Outlook()
 
     def use_fast_memory(self, on: bool) -> None:
         """Say whether runs read fewer memories of each object."""

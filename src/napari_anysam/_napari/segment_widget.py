@@ -299,6 +299,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         stack.live.toggled.connect(control.follow_live)
         stack.fast.toggled.connect(control.use_fast_memory)
         stack.axis_chosen.connect(control.review_along)
+        stack.range_chosen.connect(self._render_soon)
 
     def _open_manager(self) -> None:
         """Open the model manager as the plugin menu does."""
@@ -347,6 +348,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         axes = control.stack_axes()
         self.stack.show_axes(axes)
         self.stack.show_status(status)
+        self.stack.show_outlook(control.outlook(self.stack.chosen_range()))
         self.many.show_status(status, control.labels_to_refine())
         self.look.show_view(control.looks.view, axes, ahead=control.ahead.is_on)
         self.precompute.render_state()

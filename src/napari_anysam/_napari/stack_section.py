@@ -25,6 +25,7 @@ from napari_anysam._napari.user_keys import in_words, with_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_anysam._napari.outlook import Outlook
     from napari_anysam._napari.propagation import Direction, StackAxis
 
 __all__ = ["StackSection"]
@@ -36,11 +37,15 @@ _DIRECTIONS: tuple[tuple[str, Direction], ...] = (
 )
 
 
+_WARNING = "color: #e0605a"  # readable on napari's dark and light themes
+
+
 class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     """Axis, range and direction; run and cancel; progress with the time left."""
 
     propagate = Signal(object)
     axis_chosen = Signal(object)
+    range_chosen = Signal()
     cancel = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -59,6 +64,8 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         for title, _ in _DIRECTIONS:
             self.direction.addItem(title)
         self.direction.setToolTip("Where to go from the planes on which objects are marked.")
+        self.outlook = QLabel()
+        self.outlook.setWordWrap(True)
         self.run_button = QPushButton("Propagate")
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
@@ -83,6 +90,9 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         )
         self._lay_out()
         self.axis.currentIndexChanged.connect(self._on_axis)
+        for box in (self.first, self.last):
+            box.valueChanged.connect(self._on_range)
+        self.direction.currentIndexChanged.connect(self._on_range)
         self.run_button.clicked.connect(self.ask_to_propagate)
         self.cancel_button.clicked.connect(self.cancel)
 
@@ -133,6 +143,16 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             self.progress.setValue(status.done)
             self.left.setText(progress_in_words(status))
 
+    def show_outlook(self, outlook: Outlook) -> None:
+        """Say what the run to come will take, as a warning where it is more than there is."""
+        self.outlook.setVisible(bool(outlook.words))
+        self.outlook.setText(outlook.words)
+        self.outlook.setToolTip(outlook.details)
+        self.outlook.setStyleSheet("" if outlook.fits else _WARNING)
+
+    def _on_range(self, _value: int) -> None:
+        self.range_chosen.emit()
+
     def _on_axis(self, index: int) -> None:
         length = self._axes[index].length if 0 <= index < len(self._axes) else 1
         for box in (self.first, self.last):
@@ -154,6 +174,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
+        layout.addWidget(self.outlook)
         layout.addWidget(self.live)
         layout.addWidget(self.fast)
         layout.addLayout(buttons)
