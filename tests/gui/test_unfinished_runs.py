@@ -106,3 +106,28 @@ def test_a_dock_closed_in_a_run_leaves_a_prefix_that_is_gone_on_with(open_work, 
     assert again.labels.any(axis=(1, 2)).all()
     done = sorted({index for index in range(PLANES) if written[index].any()})
     assert np.array_equal(again.labels[done], written[done])
+
+
+@pytest.mark.gui
+def test_a_window_closed_in_a_run_leaves_its_planes_as_a_run(new_desk, open_work, path):
+    desk, folder = new_desk, path.with_suffix(".anysam")
+    image = desk.add(tifffile.imread(path), name="stack")
+    image._source = image.source.model_copy(update={"path": str(path)})
+    desk.viewer.dims.set_point(0, 3)
+    desk.click(image, (3, 40, 42))
+    desk.wait_for(Stage.PREVIEW)
+    desk.press(desk.widget.stack.run_button)
+    desk.wait(lambda: desk.status.done >= 2)
+    assert desk.status.stage is Stage.PROPAGATING
+    desk.viewer.close()
+    loaded, run = saved_run(folder)
+    assert 2 <= run.results < PLANES
+    assert len(loaded.hand_edits) == 0
+    assert loaded.labels.any(axis=(1, 2)).sum() == run.results
+
+    again = open_work(path)
+    again.keeper.resume(folder, loaded)
+    again.wait(lambda: again.stage in (Stage.READY, Stage.PREVIEW))
+    assert np.array_equal(again.labels, loaded.labels)
+    again.propagate()
+    assert again.labels.any(axis=(1, 2)).all()
