@@ -59,7 +59,8 @@ class Settings(BaseSettings):
     cache : Path
         What this package has measured and encoded lies here; it may be deleted at any time.
     embedding_memory_gb : float
-        Embeddings of the images of a window that are kept in memory, in GB of 1e9 bytes.
+        Embeddings of the images of a window that are kept in memory, in GB of 1e9 bytes: so much
+        for clicks, and as much for the planes of runs.
     embedding_disk_gb : float
         Embeddings that are kept in the folder ``embeddings`` of ``cache``, in GB; 0 keeps none.
     mirror : str, optional

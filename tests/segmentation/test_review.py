@@ -130,3 +130,13 @@ def test_the_next_mark_is_the_nearest_in_its_direction():
     assert next_plane(lanes, 1, 1, "doubtful", [1]) == (1, 5)
     assert next_plane(lanes, 5, 1, "doubtful") is None
     assert next_plane(lanes, 0, 1, "prompt") is None
+
+
+def test_planes_on_which_an_object_is_lost_stop_no_key():
+    session = Session()
+    kept = {(1, plane): None for plane in NUMBERS}
+    session.record_labels([], "run", kept | {(1, 10): GOOD, (1, 12): ODD, (1, 20): POOR})
+    lanes = lanes_of(session, NUMBERS, COUNT)
+    assert next_plane(lanes, 0, 1, "doubtful") == (1, 1)
+    assert next_plane(lanes, 1, 1, "doubtful") == (1, 5)
+    assert next_plane(lanes, 5, -1, "doubtful") == (1, 1)

@@ -119,6 +119,7 @@ def runs(draw):
         results=2,
         locked=draw(st.frozensets(st.tuples(ids, st.none() | planes), max_size=3)),
         repaired=draw(st.none() | st.just((2, 1))),
+        memory=draw(st.sampled_from(["full", "fast"])),
     )
     writes = [
         Write((1, plane), draw(st.none() | kept_masks(plane, with_recipe=False)))

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from comparison import AS_IT_IS
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from napari_anysam import Prompt
+from napari_anysam.errors import PromptError
 from napari_anysam.images.planes import Planes
 from napari_anysam.models.measurements import Measurement, Measurements, default_measurements
 from napari_anysam.networks.measuring import MEASURED_ENCODES
@@ -61,8 +62,8 @@ def test_a_click_does_not_tell_how_large_its_region_is():
 def test_only_what_is_between_anchors_waits():
     assert size_for(boxes((5, 5), plane=50)).waiting_bytes == 0
     both = [Prompt(1, plane, box=(0, 0, 40, 40)) for plane in (10, 90)]
-    # The forward pass goes on from the first anchor; the backward one wins beyond the middle.
-    assert size_for(both).waiting_bytes == 2 * 40 * 40 * 39
+    # The backward pass wins beyond the middle, and is compared with the forward one before it.
+    assert size_for(both).waiting_bytes == 2 * 40 * 40 * 79
     assert size_for(both, direction="forward").waiting_bytes == 0
 
 
@@ -99,6 +100,39 @@ def test_what_does_not_fit_is_told():
     full = estimate_for(size, disk=10**6)
     assert not full.fits
     assert full.proposals == ("write to another disk, or make room on this one.",)
+
+
+def counted(plan, regions):
+    """The same by the plan's own questions, plane by plane."""
+    visits = encodes = 0
+    waiting = []
+    for step in plan.steps:
+        for plane in plan.planes(step):
+            active = plan.active(plane, step)
+            followed = [number for number in active if plane not in plan.anchors[number]]
+            visits += len(followed)
+            encodes += len({regions[number] for number in followed})
+            waiting += [number for number in active if plan.returns(plane, step)]
+    return visits, encodes, len(waiting)
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(st.tuples(st.integers(1, 4), st.integers(0, 11)), st.none(), min_size=1),
+    st.sampled_from(["both", "forward", "backward"]),
+    st.tuples(st.integers(0, 11), st.integers(1, 12)),
+)
+def test_what_is_counted_is_what_the_plan_does(keys, direction, span):
+    prompts = [Prompt(number, plane, box=(0, 0, 40, 40)) for number, plane in keys]
+    try:
+        plan = make_plan(prompts, SHAPE, 12, direction, min(span), max(span))
+    except PromptError:
+        assume(False)
+    size = size_of_run(plan, SHAPE, 256, "auto")
+    visits, encodes, waiting = counted(plan, dict.fromkeys(plan.anchors, 0))
+    assert size.visits == visits
+    assert size.encodes == encodes + size.anchors
+    assert size.waiting_bytes == 2 * 40 * 40 * waiting
 
 
 @given(st.integers(1, 5), st.integers(1, 60), st.integers(0, 59), st.data())

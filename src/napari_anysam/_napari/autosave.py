@@ -87,6 +87,11 @@ class Autosave:
     ----------
     on_saved : callable
         Called in the saving thread with the home and the error, or None, of every save.
+
+    Attributes
+    ----------
+    seconds : float
+        How long the last save took.
     """
 
     def __init__(self, on_saved: Callable[[SessionHome, Exception | None], None]) -> None:
@@ -95,6 +100,7 @@ class Autosave:
         self._changed = threading.Condition()
         self._first = self._latest = 0.0
         self._closing = False
+        self.seconds = 0.0
         self._saving: SessionHome | None = None
         # A daemon, so that a disk that does not answer never keeps napari from closing.
         self._thread = threading.Thread(target=self._work, name="anysam-autosave", daemon=True)
@@ -140,11 +146,13 @@ class Autosave:
 
     def _save(self, home: SessionHome, taken: Snapshot) -> None:
         error: Exception | None = None
+        started = time.monotonic()
         try:
             session = taken.session(home.fingerprint(taken), home.others(taken))
             save_session(home.enter(), session, taken.labels())
         except Exception as problem:  # shown to the user by whoever listens
             error = problem
+        self.seconds = time.monotonic() - started
         with self._changed:
             self._saving = None
         self._on_saved(home, error)

@@ -25,6 +25,7 @@ from napari_anysam._napari.label_target import can_hold
 from napari_anysam._napari.live_volume import LiveVolume
 from napari_anysam._napari.object_looks import colours_of
 from napari_anysam._napari.objects import Objects
+from napari_anysam._napari.outlook import Outlook
 from napari_anysam._napari.precomputing import Precomputing
 from napari_anysam._napari.preview import is_preview
 from napari_anysam._napari.propagation import StackAxis
@@ -122,6 +123,7 @@ class SegmentController:
         self.precomputing = Precomputing(self._inference, self._tell)
         self.ahead = EncodingAhead(viewer, self._inference, self._clicking.running)
         self.looks.look_changed.connect(self.ahead.drop)
+        self.looks.look_changed.connect(self._runs.forget_embeddings)
         self._workspaces: dict[Any, Workspace] = {}
         self._policy: WritePolicy = "protect"
         self._of_viewer = Connections()
@@ -330,6 +332,20 @@ class SegmentController:
         """Say whether accepted masks are followed through the stack at once."""
         self.live.on = on
 
+    def outlook(self, where: StackRange | None) -> Outlook:
+        """Say what a run over these planes will take."""
+        work = self.workspace
+        if work is None or where is None:
+            return Outlook()
+        try:
+            return self._runs.outlook(work, where)
+        except ImageError:  # the status line says it
+            return Outlook()
+
+    def use_fast_memory(self, on: bool) -> None:
+        """Say whether runs read fewer memories of each object."""
+        self._runs.memory = "fast" if on else "full"
+
     def repair(self) -> None:
         """Follow the running object anew from the plane that is shown, where it was corrected."""
         work, axis = self.workspace, self.review.axis
@@ -505,6 +521,7 @@ class SegmentController:
         self._tools.stop()
         self.ahead.leave()
         self.looks.look_changed.disconnect(self.ahead.drop)
+        self.looks.look_changed.disconnect(self._runs.forget_embeddings)
         self.looks.leave()
         self.objects.stop()
         self._inference.stop(_PATIENCE_AT_CLOSE)
@@ -602,6 +619,7 @@ class SegmentController:
         """Have other pixels encoded anew; what is previewed was seen on the old ones."""
         if self.workspace is not None:
             self.workspace.identity = object()
+        self._runs.forget_embeddings()
         self.ahead.drop()
         self._clicking.running.drop()
         self._tell()
@@ -626,6 +644,7 @@ class SegmentController:
         if layer is self.image:
             self._leave()
             self._clicking.running.forget_embeddings()
+            self._runs.forget_embeddings()
         elif self.workspace is not None:
             self._lose(self.workspace, layer)
         self._tell()
@@ -641,6 +660,7 @@ class SegmentController:
     def _on_loaded(self, model: PromptableModel) -> None:
         running = self._clicking.running
         self.precomputing.cancel()
+        self._runs.forget_embeddings()
         self.ahead.drop()
         work = self.workspace
         if work is not None and self.status.refused_tools.get(self._tools.name(work)):

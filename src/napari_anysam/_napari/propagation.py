@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_anysam._napari.appearance import record_look
 from napari_anysam._napari.pixels import stack_of
+from napari_anysam._napari.stack_prompts import anchor_keys, as_anchor, positions_in_stack
 from napari_anysam._napari.workspace import LabelChange
 from napari_anysam.errors import CapabilityError, PromptError
-from napari_anysam.segmentation.journal import Run, record_of
-from napari_anysam.segmentation.prompts import Prompt
+from napari_anysam.segmentation.journal import Run, Writing, record_of
 from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.windows import tight_window
 
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam._napari.engine import Engine
     from napari_anysam._napari.inference import InferenceThread, Ticket
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.confidence import Assessment
-    from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.journal import ModelRecord
+    from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import PromptKey
     from napari_anysam.segmentation.tracking import Tracker
     from napari_anysam.segmentation.tracking_results import PropagationResult
@@ -106,9 +108,8 @@ class Propagation:
     frame : PlaneFrame
         The plane shown at the start; hidden axes other than the range's stay where they are.
     where : StackRange
-    model : PromptableModel
-    store : EmbeddingStore or None
-        Where planes may lie that were encoded before.
+    engine : Engine
+        What follows them.
     on_change : callable
         Called when progress was made.
     on_written : callable
@@ -129,20 +130,18 @@ class Propagation:
         work: Workspace,
         frame: PlaneFrame,
         where: StackRange,
-        model: PromptableModel,
-        store: EmbeddingStore | None,
+        engine: Engine,
         on_change: Callable[[], None],
         on_written: Callable[[Mapping[PromptKey, KeptMask | None]], None],
         on_end: Callable[[Exception | None], None],
     ) -> None:
-        reason = reason_not_to_propagate(model, work, frame)
+        reason = reason_not_to_propagate(engine.model, work, frame)
         if reason:
             raise CapabilityError(reason)
         self.work = work
         self._frame = frame
         self._where = where
-        self._model = model
-        self._store = store
+        self._engine = engine
         self._on_change = on_change
         self._on_written = on_written
         self._on_end = on_end
@@ -188,8 +187,16 @@ class Propagation:
     def start(self, inference: InferenceThread) -> None:
         """Begin; returns at once."""
         record_look(self.work.ensure_labels().layer, self._look)
+        self.work.run_so_far = self.so_far
         self._started = time.monotonic()
         self._ticket = inference.stream(self._track, self._write, self._finish)
+
+    def so_far(self) -> Writing | None:
+        """Return what was written until now, as a run that ended there; None if nothing was."""
+        run = self._run()
+        if run is None or not self._change.writes:
+            return None
+        return Writing(tuple(self._change.writes), self.work.policy, run)
 
     def cancel(self) -> None:
         """End after the plane in progress; what was written stays."""
@@ -199,14 +206,24 @@ class Propagation:
     def abandon(self) -> None:
         """End and write nothing more, because the layers are gone."""
         self._abandoned = True
+        self.work.run_so_far = None
         self.cancel()
 
     def _track(self, cancelled: Callable[[], bool]) -> Iterator[Plane]:
         """Follow the objects, in the inference thread."""
         from napari_anysam.segmentation.tracking import Tracker
 
-        self._record = record_of(self._model)
-        tracker = Tracker(self._model, self._planes, self._conditioning, store=self._store)
+        engine = self._engine
+        self._record = record_of(engine.model)
+        tracker = Tracker(
+            engine.model,
+            self._planes,
+            self._conditioning,
+            cache=engine.cache,
+            store=engine.store,
+            plane_key=partial(self._frame.at, self._where.axis),
+            memory=engine.memory,
+        )
         for result in self._results(tracker, cancelled):
             assessed = zip(result.object_ids, result.assessments, strict=True)
             yield (
@@ -236,7 +253,7 @@ class Propagation:
         return KeptMask(
             window,
             float(assessment.score),
-            self._model.name,
+            self._engine.model.name,
             confidence=assessment.confidence,
             doubts=assessment.reasons,
         )
@@ -264,11 +281,12 @@ class Propagation:
 
     def _finish(self, error: Exception | None) -> None:
         if not self._abandoned:
+            self.work.run_so_far = None
             self.work.record(self._change, self.title, self._run())
             self.work.publish()
             self._refresh(now=True)
         del (
-            self._model,
+            self._engine,
             self._planes,
             self._look,
         )  # an ended run is still looked at, and may be for long
@@ -292,16 +310,13 @@ class Propagation:
             layers=self._look.layer_names,
             locked=self._locked,
             repaired=self._repaired,
+            memory=self._engine.memory,
         )
 
     def _stack_prompts(self) -> list[Prompt]:
-        """Return the prompts in the range, an accepted mask in the place of what led to it."""
-        found = []
-        for key in dict.fromkeys(self._anchor_keys()):
-            frame = self._frame.numbered(key[1])
-            position = frame.index[frame.order.index(self._where.axis)]
-            if frame == self._frame.at(self._where.axis, position):
-                found.append(self._as_seen(key, position))
+        """Return the prompts in the stack, an accepted mask in the place of what led to it."""
+        keys = positions_in_stack(self._anchor_keys(), self._frame, self._where.axis)
+        found = [self._as_seen(key, position) for key, position in keys.items()]
         if not found:
             raise PromptError(
                 "No object is marked in this stack; click one on a plane of it first."
@@ -309,19 +324,10 @@ class Propagation:
         return found
 
     def _anchor_keys(self) -> list[PromptKey]:
-        """Return where objects are marked, and where their masks were found right."""
-        session = self.work.session
-        marked = {object_id for object_id, _ in session.prompts}
-        right = [key for key in session.reviewed if key in session.kept and key[0] in marked]
-        return [*session.prompts, *right]
+        return anchor_keys(self.work.session)
 
     def _as_seen(self, key: PromptKey, position: int) -> Prompt:
-        """Return the mask that was kept there, else the prompt that asks for one."""
-        kept = self.work.session.kept.get(key)
-        if kept is None:
-            return replace(self.work.session.prompts[key], plane=position)
-        mask = kept.window.whole(self._frame.plane_shape)
-        return Prompt(key[0], position, mask=mask)
+        return as_anchor(self.work.session, key, position)
 
 
 def _planes_to_come(where: StackRange, anchors: list[int]) -> int:

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam._napari.engine import Engine
     from napari_anysam._napari.workspace import Workspace
-    from napari_anysam.networks.protocol import PromptableModel
-    from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.session import KeptMask, PromptKey
     from napari_anysam.segmentation.tracking import Tracker
     from napari_anysam.segmentation.tracking_results import PropagationResult
@@ -36,7 +35,7 @@ class Repair(Propagation):
         Whose mask on the plane of ``frame`` is right now.
     axis : int
         Hidden data axis to follow it along.
-    work, frame, model, store, on_change, on_written, on_end
+    work, frame, engine, on_change, on_written, on_end
         See ``Propagation``.
     """
 
@@ -46,8 +45,7 @@ class Repair(Propagation):
         axis: int,
         work: Workspace,
         frame: PlaneFrame,
-        model: PromptableModel,
-        store: EmbeddingStore | None,
+        engine: Engine,
         on_change: Callable[[], None],
         on_written: Callable[[Mapping[PromptKey, KeptMask | None]], None],
         on_end: Callable[[Exception | None], None],
@@ -56,7 +54,7 @@ class Repair(Propagation):
         self.object_id = object_id
         self._position = frame.index[place]
         where = StackRange(axis, 0, frame.shape[place] - 1)
-        super().__init__(work, frame, where, model, store, on_change, on_written, on_end)
+        super().__init__(work, frame, where, engine, on_change, on_written, on_end)
         self.title = f"repair of object {object_id}"
         known = {
             number: mask.window

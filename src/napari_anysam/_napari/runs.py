@@ -10,12 +10,16 @@ from napari.utils.notifications import show_warning
 from napari_anysam._napari.bulk import BulkRun
 from napari_anysam._napari.bulk_questions import answer_in_turns, everything_in, refine_labels
 from napari_anysam._napari.coordinates import level0
+from napari_anysam._napari.engine import Engine, RunEmbeddings
+from napari_anysam._napari.outlook import Outlook, outlook_of
 from napari_anysam._napari.pixels import plane_source
-from napari_anysam._napari.propagation import Propagation
+from napari_anysam._napari.propagation import Propagation, reason_not_to_propagate
 from napari_anysam._napari.repairing import Repair
 from napari_anysam._napari.reporting import report
+from napari_anysam._napari.stack_prompts import stack_prompts
 from napari_anysam.errors import CapabilityError
 from napari_anysam.images.axis_view import AxisView
+from napari_anysam.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,9 +30,11 @@ if TYPE_CHECKING:
     from napari_anysam._napari.inference import InferenceThread
     from napari_anysam._napari.propagation import StackRange
     from napari_anysam._napari.workspace import Workspace
+    from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.label_prompts import LabelKind
     from napari_anysam.segmentation.prompts import Prompt
-    from napari_anysam.segmentation.session import KeptMask, PromptKey
+    from napari_anysam.segmentation.session import KeptMask, PromptKey, Session
+    from napari_anysam.segmentation.tracking_memories import MemoryUse
 
 __all__ = ["Runs"]
 
@@ -50,6 +56,8 @@ class Runs:
 
     Attributes
     ----------
+    memory : {"full", "fast"}
+        How much of its memory a network reads in runs to come.
     propagation : Propagation or None
         The one that is under way.
     last : Propagation or None
@@ -71,6 +79,11 @@ class Runs:
         self._on_change = on_change
         self._on_written = on_written
         self._on_found = on_found
+        self._embeddings = RunEmbeddings()
+        self._session: Session | None = None
+        self._asked: tuple[object, ...] = ()
+        self._outlook = Outlook()
+        self.memory: MemoryUse = "full"
         self.propagation: Propagation | None = None
         self.last: Propagation | None = None
         self.bulk: BulkRun | None = None
@@ -90,8 +103,7 @@ class Runs:
             work,
             work.frame(),
             where,
-            running.model,
-            running.store,
+            self._engine(work, running.model),
             self._on_change,
             self._on_written,
             self._propagation_ended,
@@ -109,8 +121,7 @@ class Runs:
             axis,
             work,
             frame,
-            running.model,
-            running.store,
+            self._engine(work, running.model),
             self._on_change,
             self._on_written,
             self._propagation_ended,
@@ -165,6 +176,36 @@ class Runs:
         if self.bulk is not None and self.bulk.uses(layer):
             self.bulk.abandon()
             show_warning(f"{layer.name!r} was removed, so the {self.bulk.title} has ended.")
+
+    def outlook(self, work: Workspace, where: StackRange) -> Outlook:
+        """Say what a run over these planes will take; estimated anew when something has changed.
+
+        Raises
+        ------
+        SettingsError
+            If the settings are not valid.
+        """
+        model = self._clicking.running.model
+        frame = work.frame().at(where.axis, 0)
+        if reason_not_to_propagate(model, work, frame) or model is None:
+            return Outlook()
+        session = work.session
+        asked = (session.revision, where, frame, model.key)
+        if session is not self._session or asked != self._asked or not self._outlook.timed:
+            prompts = stack_prompts(session, frame, where.axis)
+            budget = int(read_settings().embedding_memory_gb * 1e9)
+            self._outlook = outlook_of(work, frame, where, model, prompts, budget)
+            self._session, self._asked = session, asked
+        return self._outlook
+
+    def forget_embeddings(self) -> None:
+        """Free what runs have encoded: the image, its look or the model is another one now."""
+        self._embeddings.forget()
+        self._session = None
+
+    def _engine(self, work: Workspace, model: PromptableModel) -> Engine:
+        cache = self._embeddings.cache_for(work, model)
+        return Engine(model, self._clicking.running.store, cache, self.memory)
 
     def _start(
         self,

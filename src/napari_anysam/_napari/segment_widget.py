@@ -269,9 +269,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.objects.measure.connect(self.measuring.measure)
         self.accept_button.clicked.connect(control.accept)
         self.new_button.clicked.connect(control.new_object)
-        self.stack.propagate.connect(control.propagate)
-        self.stack.cancel.connect(control.cancel)
-        self.stack.live.toggled.connect(control.follow_live)
+        self._connect_stack()
         self._connect_review()
         self.mask.changed.connect(control.shape_masks)
         self.mask.hover.toggled.connect(self.hover.turn)
@@ -294,9 +292,17 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.store.brush.connect(control.open_brush_window)
         control.changed.connect(self._render_soon)
 
+    def _connect_stack(self) -> None:
+        stack, control = self.stack, self.controller
+        stack.propagate.connect(control.propagate)
+        stack.cancel.connect(control.cancel)
+        stack.live.toggled.connect(control.follow_live)
+        stack.fast.toggled.connect(control.use_fast_memory)
+        stack.axis_chosen.connect(control.review_along)
+        stack.range_chosen.connect(self._render_soon)
+
     def _connect_review(self) -> None:
         control = self.controller
-        self.stack.axis_chosen.connect(control.review_along)
         self.review.jumped.connect(control.show_reviewed)
         self.review.doubtful.connect(lambda step: control.go_to_mark("doubtful", step))
         self.review.prompted.connect(lambda step: control.go_to_mark("prompt", step))
@@ -351,6 +357,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         axes = control.stack_axes()
         self.stack.show_axes(axes)
         self.stack.show_status(status)
+        self.stack.show_outlook(control.outlook(self.stack.chosen_range()))
         self.many.show_status(status, control.labels_to_refine())
         self.look.show_view(control.looks.view, axes, ahead=control.ahead.is_on)
         self.precompute.render_state()

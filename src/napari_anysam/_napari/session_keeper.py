@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SessionKeeper"]
 
+RUN_SECONDS = 15.0
+"""How often what a run has written is saved, so that a kill costs no more than that ..."""
+
+_LONGEST_PART = 10
+"""... but saving takes no more than one part in so many of the time."""
+
 _PATIENCE_AT_CLOSE = 20.0
 """Seconds that closing waits for the last save."""
 
@@ -38,6 +45,7 @@ class _Kept:
     session: Session
     home: SessionHome
     revision: int = 0
+    asked: float = field(default_factory=time.monotonic)
 
 
 class SessionKeeper:
@@ -94,7 +102,9 @@ class SessionKeeper:
             if work.session.revision == 0:
                 return
             kept = self._begin(work)
-        if kept is not None and kept.revision != work.session.revision:
+        if kept is None:
+            return
+        if kept.revision != work.session.revision or self._is_due(work, kept):
             self._save(work, kept)
 
     def save_in(self, folder: Path) -> None:
@@ -142,6 +152,13 @@ class SessionKeeper:
             home.release()
         self._kept.clear()
 
+    def _is_due(self, work: Workspace, kept: _Kept) -> bool:
+        """Whether a run has written enough since the last save to be saved before its end."""
+        if work.run_so_far is None or self._autosave.is_behind(kept.home):
+            return False
+        pause = max(RUN_SECONDS, _LONGEST_PART * self._autosave.seconds)
+        return time.monotonic() - kept.asked >= pause
+
     def _let_go_of(self, folder: Path) -> None:
         """Release a folder whose image was removed from this viewer since."""
         used = [
@@ -180,7 +197,7 @@ class SessionKeeper:
             taken = snapshot(work)
         except ImageError:
             return  # no plane is shown for a moment; the next change comes with one
-        kept.revision = revision
+        kept.revision, kept.asked = revision, time.monotonic()
         self._autosave.ask(kept.home, taken)
 
     def _listen_for_strokes(self) -> None:

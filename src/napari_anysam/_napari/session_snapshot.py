@@ -137,7 +137,7 @@ class Snapshot:
 
 
 def snapshot(work: Workspace) -> Snapshot:
-    """Take note of a workspace as it is.
+    """Take note of a workspace as it is, a run that is under way as one that ended here.
 
     Raises
     ------
@@ -145,6 +145,8 @@ def snapshot(work: Workspace) -> Snapshot:
         If no plane of its image is shown.
     """
     image, session, frame = work.image, work.session, work.frame()
+    under_way = None if work.run_so_far is None else work.run_so_far()
+    journal = (*session.journal, *([] if under_way is None else [under_way]))
     return Snapshot(
         name=image.name,
         path=image.source.path,
@@ -157,17 +159,17 @@ def snapshot(work: Workspace) -> Snapshot:
         prompts=tuple(session.prompts.values()),
         classes=dict(session.classes),
         reviewed=frozenset(session.reviewed),
-        journal=tuple(session.journal),
+        journal=journal,
         object_id=work.object_id,
         plane=frame.number,
         conditioning=work.appearance.look().conditioning,
         levels=len(image.data) if image.multiscale else 1,
-        others=_others(work),
+        others=_others(work, journal),
     )
 
 
-def _others(work: Workspace) -> tuple[LayerPixels, ...]:
-    names = blended_layers(work.session.journal) - {work.image.name}
+def _others(work: Workspace, journal: tuple[Entry, ...]) -> tuple[LayerPixels, ...]:
+    names = blended_layers(journal) - {work.image.name}
     return tuple(
         LayerPixels(
             layer.name,

@@ -25,6 +25,7 @@ from napari_anysam._napari.user_keys import in_words, with_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_anysam._napari.outlook import Outlook
     from napari_anysam._napari.propagation import Direction, StackAxis
 
 __all__ = ["StackSection"]
@@ -41,11 +42,15 @@ _LIVE = (
 )
 
 
+_WARNING = "color: #e0605a"  # readable on napari's dark and light themes
+
+
 class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     """Axis, range and direction; run and cancel; progress with the time left."""
 
     propagate = Signal(object)
     axis_chosen = Signal(object)
+    range_chosen = Signal()
     cancel = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -64,6 +69,8 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         for title, _ in _DIRECTIONS:
             self.direction.addItem(title)
         self.direction.setToolTip("Where to go from the planes on which objects are marked.")
+        self.outlook = QLabel()
+        self.outlook.setWordWrap(True)
         self.run_button = QPushButton("Propagate")
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
@@ -75,8 +82,18 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             policy.setRetainSizeWhenHidden(True)
             widget.setSizePolicy(policy)
         self.live = QCheckBox("Live volume")
+        self.fast = QCheckBox("Fast memory")
+        self.fast.setToolTip(
+            "Read the memories of the last two planes, not of six: with SAM 2.1 tiny a plane takes "
+            "about a quarter less time, with anysam-nano a tenth. Masks were about as near to the "
+            "truth, and differ most from those with the full memory where an object is hard to "
+            "follow (docs/benchmarks.md)."
+        )
         self._lay_out()
         self.axis.currentIndexChanged.connect(self._on_axis)
+        for box in (self.first, self.last):
+            box.valueChanged.connect(self._on_range)
+        self.direction.currentIndexChanged.connect(self._on_range)
         self.run_button.clicked.connect(self.ask_to_propagate)
         self.cancel_button.clicked.connect(self.cancel)
 
@@ -128,6 +145,16 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             self.progress.setValue(status.done)
             self.left.setText(progress_in_words(status))
 
+    def show_outlook(self, outlook: Outlook) -> None:
+        """Say what the run to come will take, as a warning where it is more than there is."""
+        self.outlook.setVisible(bool(outlook.words))
+        self.outlook.setText(outlook.words)
+        self.outlook.setToolTip(outlook.details)
+        self.outlook.setStyleSheet("" if outlook.fits else _WARNING)
+
+    def _on_range(self, _value: int) -> None:
+        self.range_chosen.emit()
+
     def _on_axis(self, index: int) -> None:
         length = self._axes[index].length if 0 <= index < len(self._axes) else 1
         for box in (self.first, self.last):
@@ -149,7 +176,9 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
+        layout.addWidget(self.outlook)
         layout.addWidget(self.live)
+        layout.addWidget(self.fast)
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.left)

@@ -82,6 +82,8 @@ class Workspace:
         # Masks in the labels that nobody kept here, and that give way to the next of their object.
         self.standing: dict[PromptKey, Window] = {}
         self.census: LabelCensus | None = None
+        # While a run writes into the labels: what it has written, for whoever saves the session.
+        self.run_so_far: Callable[[], Writing | None] | None = None
         self._summaries: tuple[ObjectSummary, ...] = ()
         self._summarised: tuple[object, int, object] = (None, 0, None)
         self._order: tuple[int, ...] | None = None

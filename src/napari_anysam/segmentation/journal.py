@@ -148,6 +148,8 @@ class Run:
         Of a repair: what was corrected, and where; it followed that object alone.
     layers : tuple of str
         As in ``Asked``.
+    memory : {"full", "fast"}
+        As of ``Tracker``.
     """
 
     axis: int
@@ -162,6 +164,7 @@ class Run:
     locked: frozenset[PromptKey] = frozenset()
     repaired: tuple[int, int] | None = None
     layers: tuple[str, ...] = ()
+    memory: Literal["full", "fast"] = "full"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -217,7 +217,7 @@ class _Again:
         with _threads(run.model):
             predictor = self._predictor_of(run.model)
             stack = self._stack(run.axis, index, run.layers)
-            tracker = Tracker(predictor.model, stack, run.conditioning)
+            tracker = Tracker(predictor.model, stack, run.conditioning, memory=run.memory)
 
             def number_of(position: int) -> int:
                 here = (*index[:place], position, *index[place + 1 :])

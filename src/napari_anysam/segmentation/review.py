@@ -1,4 +1,8 @@
-"""What is known of every object on every plane along one axis, as arrays that a strip can draw."""
+"""What is known of every object on every plane along one axis, as arrays that a strip can draw.
+
+A plane without a mask is never doubtful, whatever the run said of it ("lost"): every object of a
+stack ends, and the strip shows where. So an absence, however long, stops no key.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from napari_anysam.segmentation.regions import prompt_extent
 from napari_anysam.segmentation.tracking_regions import following_region
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from napari_anysam.models.measurements import Measurement
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.regions import Region
     from napari_anysam.segmentation.tracking_plan import Plan
 
-__all__ = ["RunEstimate", "RunSize", "estimate_run", "free_room", "size_of_run"]
+__all__ = ["Remedy", "RunEstimate", "RunSize", "estimate_run", "free_room", "size_of_run"]
 
 MEMORY_BYTES = 700_000
 """What a network with an input of 1024 pixels keeps of one object on one plane: 64 x 64 x 64
@@ -50,6 +54,23 @@ SMALLER_INPUT = 512
 
 SPARE = 0.9
 """Part of what is free that a run may take."""
+
+EMBEDDING_BYTES = 18_000_000
+"""An embedding of a network with an input of 1024 pixels, in fp32; less in proportion to it."""
+
+Remedy = Literal["model", "range", "shared", "objects", "region", "disk"]
+"""What would help: a smaller model, fewer planes, one encode of the plane for all objects, fewer
+objects at once, a smaller image, another disk."""
+
+_IN_COMMAND: dict[Remedy, str] = {
+    "model": f"take a smaller model: medsam2 with an input of {SMALLER_INPUT} pixels, or "
+    "anysam-nano with 256.",
+    "range": "answer a part of the planes (--start, --stop).",
+    "shared": "let all objects share one encode of the plane (--region plane).",
+    "objects": "follow fewer objects at once, in runs of their own.",
+    "region": "take a smaller level of the pyramid (--level), or a region cut out of the image.",
+    "disk": "write to another disk, or make room on this one.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +118,8 @@ class RunEstimate:
     free_memory_bytes, free_disk_bytes : int
     guessed : bool
         Whether nothing was followed here with this network, so that the time is rough.
-    proposals : tuple of str
-        What would help, each a sentence; empty where the run fits and ends within an hour.
+    remedies : tuple of Remedy
+        What would help, the most helpful first; empty where the run fits and ends within an hour.
     """
 
     seconds: float | None
@@ -107,7 +128,7 @@ class RunEstimate:
     free_memory_bytes: int
     free_disk_bytes: int
     guessed: bool
-    proposals: tuple[str, ...]
+    remedies: tuple[Remedy, ...]
 
     @property
     def fits(self) -> bool:
@@ -116,6 +137,11 @@ class RunEstimate:
             self.memory_bytes <= SPARE * self.free_memory_bytes
             and self.disk_bytes <= SPARE * self.free_disk_bytes
         )
+
+    @property
+    def proposals(self) -> tuple[str, ...]:
+        """The remedies for someone at the command line, each a sentence."""
+        return tuple(_IN_COMMAND[remedy] for remedy in self.remedies)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -150,18 +176,21 @@ def size_of_run(plan: Plan, plane_shape: tuple[int, int], image_size: int, regio
     areas = {number: _area(prompts, plane_shape) for number, prompts in plan.anchors.items()}
     regions = _regions(plan, plane_shape, image_size, region)
     anchors = sum(len(planes) for planes in plan.anchors.values())
-    answered: set[int] = set()
+    answered = np.zeros(plan.stop, bool)
     for step in plan.steps:
-        for plane in plan.planes(step):
-            active = plan.active(plane, step)
-            followed = [number for number in active if plane not in plan.anchors[number]]
-            answered.add(plane)
-            visits += len(followed)
-            encodes += len({regions[number] for number in followed})
-            if plan.returns(plane, step):
-                waiting += sum(areas[number] for number in active)
+        weights = np.zeros(plan.stop)
+        looked: dict[Region | int, NDArray[np.bool_]] = {}
+        for number in plan.anchors:
+            reached = _reached(plan, number, step)
+            answered |= reached
+            weights[reached] += areas[number]
+            reached[_prompted(plan, number)] = False
+            visits += int(reached.sum())
+            looked[regions[number]] = looked.get(regions[number], reached) | reached
+        encodes += sum(int(planes.sum()) for planes in looked.values())
+        waiting += float(weights[_returning(plan, step)].sum())
     return RunSize(
-        planes=len(answered),
+        planes=int(answered.sum()),
         plane_pixels=plane_shape[0] * plane_shape[1],
         objects=len(plan.anchors),
         anchors=anchors,
@@ -179,6 +208,8 @@ def estimate_run(
     label_bytes: int,
     free_memory_bytes: int,
     free_disk_bytes: int,
+    process_bytes: int = PROCESS_BYTES,
+    cache_bytes: int = 0,
 ) -> RunEstimate:
     """Estimate a run.
 
@@ -193,6 +224,10 @@ def estimate_run(
         Bytes of a label's pixel.
     free_memory_bytes, free_disk_bytes : int
         See ``free_room``.
+    process_bytes : int
+        What the program takes before the run; 0 where that is in memory already.
+    cache_bytes : int
+        Budget of the cache that the run fills, if it has one.
     """
     seconds, guessed = None, False
     if measurement is not None:
@@ -204,7 +239,9 @@ def estimate_run(
     # Labels and highest logits; masks of all objects; float logits of one object at a time.
     drawing = size.plane_pixels * (8 + size.objects + 8)
     network = 0 if measurement is None else measurement.memory_bytes
-    memory = int(PROCESS_BYTES + HELD_BYTES + network + memories + drawing + size.waiting_bytes)
+    embeddings = size.encodes * EMBEDDING_BYTES * (image_size / 1024) ** 2
+    held = HELD_BYTES + min(cache_bytes, embeddings)
+    memory = int(process_bytes + held + network + memories + drawing + size.waiting_bytes)
     labels = int(size.planes * size.plane_pixels * label_bytes * COMPRESSED)
     estimate = RunEstimate(
         seconds=seconds,
@@ -213,9 +250,9 @@ def estimate_run(
         free_memory_bytes=free_memory_bytes,
         free_disk_bytes=free_disk_bytes,
         guessed=guessed,
-        proposals=(),
+        remedies=(),
     )
-    return replace(estimate, proposals=tuple(_proposals(estimate, size, image_size)))
+    return replace(estimate, remedies=tuple(_remedies(estimate, size, image_size)))
 
 
 def free_room(folder: Path) -> tuple[int, int]:
@@ -223,6 +260,30 @@ def free_room(folder: Path) -> tuple[int, int]:
     import psutil
 
     return int(psutil.virtual_memory().available), shutil.disk_usage(folder).free
+
+
+def _reached(plan: Plan, number: int, step: int) -> NDArray[np.bool_]:
+    """Mark the planes on which a pass answers for an object."""
+    marks = np.zeros(plan.stop, bool)
+    reach = plan.reach(number, step)
+    if reach:
+        marks[min(reach) : max(reach) + 1] = True
+    return marks
+
+
+def _prompted(plan: Plan, number: int) -> list[int]:
+    return [plane for plane in plan.anchors[number] if plane < plan.stop]
+
+
+def _returning(plan: Plan, step: int) -> NDArray[np.bool_]:
+    """Mark the planes that a pass after this one adds to; the same as ``Plan.returns``."""
+    marks = np.zeros(plan.stop, bool)
+    for later in plan.steps[plan.steps.index(step) + 1 :]:
+        for number in plan.anchors:
+            grows, prompted = _reached(plan, number, later), _prompted(plan, number)
+            grows[prompted] &= ~_reached(plan, number, step)[prompted]
+            marks |= grows
+    return marks
 
 
 def _area(prompts: Mapping[int, Prompt], plane_shape: tuple[int, int]) -> float:
@@ -254,26 +315,22 @@ def _regions(
     return found
 
 
-def _proposals(estimate: RunEstimate, size: RunSize, image_size: int) -> Iterator[str]:
+def _remedies(estimate: RunEstimate, size: RunSize, image_size: int) -> Iterator[Remedy]:
     """Say what would help, the most helpful first."""
     slow = (estimate.seconds or 0.0) > LONG_SECONDS
     crowded = estimate.memory_bytes > SPARE * estimate.free_memory_bytes
-    full = estimate.disk_bytes > SPARE * estimate.free_disk_bytes
     if slow or crowded:
         if image_size > SMALLER_INPUT:
-            yield (
-                f"take a smaller model: medsam2 with an input of {SMALLER_INPUT} pixels, or "
-                "anysam-nano with 256."
-            )
-        yield "answer a part of the planes (--start, --stop)."
+            yield "model"
+        yield "range"
     if slow and size.encodes >= 2 * size.planes * max(1, size.objects // 2):
-        yield "let all objects share one encode of the plane (--region plane)."
+        yield "shared"
     if crowded:
         if size.objects > 1:
-            yield "follow fewer objects at once, in runs of their own."
-        yield "take a smaller level of the pyramid (--level), or a region cut out of the image."
-    if full:
-        yield "write to another disk, or make room on this one."
+            yield "objects"
+        yield "region"
+    if estimate.disk_bytes > SPARE * estimate.free_disk_bytes:
+        yield "disk"
 
 
 def _duration(seconds: float) -> str:

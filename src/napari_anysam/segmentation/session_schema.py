@@ -146,6 +146,7 @@ class RunFile(_Record):
     layers: tuple[str, ...] = ()
     locked: tuple[tuple[int, int | None], ...] = ()
     repaired: tuple[int, int] | None = None
+    memory: Literal["full", "fast"] = "full"
 
 
 class WritingFile(_Record):

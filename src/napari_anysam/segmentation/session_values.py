@@ -156,6 +156,7 @@ class Describing:
             layers=run.layers,
             locked=tuple(sorted(run.locked, key=_in_order)),
             repaired=run.repaired,
+            memory=run.memory,
         )
 
 
@@ -239,6 +240,7 @@ class Reading:
             layers=run.layers,
             locked=frozenset(run.locked),
             repaired=run.repaired,
+            memory=run.memory,
         )
 
     def _conditioning(self, position: int) -> Conditioning:

@@ -1,0 +1,136 @@
+"""What a run in the window will take, told before it begins, without reading a pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_anysam._napari.status import seconds_in_words
+from napari_anysam.errors import PromptError
+from napari_anysam.models.measurements import default_measurements
+from napari_anysam.segmentation.run_estimate import estimate_run, free_room, size_of_run
+from napari_anysam.segmentation.tracking_plan import make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam._napari.propagation import StackRange
+    from napari_anysam._napari.workspace import Workspace
+    from napari_anysam.models.measurements import Measurement
+    from napari_anysam.networks.protocol import PromptableModel
+    from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.run_estimate import Remedy, RunEstimate, RunSize
+
+__all__ = ["Outlook", "outlook_in_words", "outlook_of"]
+
+_LABEL_BYTES = 4
+
+_IN_WINDOW: dict[Remedy, str] = {
+    "model": "choose a smaller model in the model manager: medsam2 with an input of 512 pixels, or "
+    "anysam-nano with 256",
+    "range": "choose fewer planes with From and To",
+    "shared": "follow objects that lie close together, which share their region",
+    "objects": "follow fewer objects at once",
+    "region": "crop the image, or open a smaller level of it",
+    "disk": "make room on the disk, or choose another one under Session",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the Stack section says of the run to come.
+
+    Parameters
+    ----------
+    words : str
+        One short line; empty where there is nothing to run.
+    details : str
+        For its tooltip: what is needed and what is free, and what would help.
+    fits : bool
+        Whether memory and disk are enough.
+    timed : bool
+        Whether the time is known.
+    """
+
+    words: str = ""
+    details: str = ""
+    fits: bool = True
+    timed: bool = True
+
+
+def outlook_of(
+    work: Workspace,
+    frame: PlaneFrame,
+    where: StackRange,
+    model: PromptableModel,
+    prompts: Sequence[Prompt],
+    cache_bytes: int,
+) -> Outlook:
+    """Estimate a run from what the model cost on this computer before.
+
+    Parameters
+    ----------
+    work : Workspace
+        Says where labels and session are kept.
+    frame : PlaneFrame
+        A plane of the stack.
+    where : StackRange
+    model : PromptableModel
+    prompts : sequence of Prompt
+        What will be followed.
+    cache_bytes : int
+        Budget for embeddings that the run leaves behind.
+    """
+    try:
+        plan = make_plan(
+            prompts,
+            frame.plane_shape,
+            frame.shape[frame.order.index(where.axis)],
+            where.direction,
+            where.first,
+            where.last + 1,
+        )
+    except PromptError as error:  # the run will say the same; so it is known before
+        return Outlook(str(error), str(error), fits=False)
+    size = size_of_run(plan, frame.plane_shape, model.image_size, "auto")
+    free_memory, free_disk = free_room(_folder(work))
+    estimate = estimate_run(
+        size,
+        _measured(model),
+        image_size=model.image_size,
+        label_bytes=_LABEL_BYTES,
+        free_memory_bytes=free_memory,
+        free_disk_bytes=free_disk,
+        process_bytes=0,
+        cache_bytes=cache_bytes,
+    )
+    return outlook_in_words(size, estimate)
+
+
+def outlook_in_words(size: RunSize, estimate: RunEstimate) -> Outlook:
+    """Put an estimate into one line and its tooltip."""
+    planes, objects = _count(size.planes, "plane"), _count(size.objects, "object")
+    time = "time not known yet" if estimate.seconds is None else seconds_in_words(estimate.seconds)
+    words = f"{planes}, {objects}: {time}, {estimate.memory_bytes / 1e9:.1f} GB"
+    needs = [line for line in estimate.lines if not line.startswith("proposal:")]
+    needs += [f"What helps: {_IN_WINDOW[remedy]}." for remedy in estimate.remedies]
+    if not estimate.fits:
+        words += ", more than is free"
+    return Outlook(words, "\n".join(needs), estimate.fits, estimate.seconds is not None)
+
+
+def _measured(model: PromptableModel) -> Measurement | None:
+    return default_measurements().find(model.name, model.device.type, model.precision)
+
+
+def _folder(work: Workspace) -> Path:
+    """Return a folder on the disk that labels or session are written to."""
+    path = work.image.source.path
+    parent = None if path is None else Path(path).parent
+    return parent if parent is not None and parent.exists() else Path.home()
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
