@@ -156,6 +156,7 @@ class Workspace:
             kept=saved.kept,
             classes=dict(saved.classes),
             reviewed=set(saved.reviewed),
+            parents=dict(saved.parents),
             journal=list(saved.journal),
         )
         for key, prompt in self.session.prompts.items():

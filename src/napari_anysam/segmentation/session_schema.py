@@ -193,6 +193,7 @@ class SessionFile(_Record):
     prompts: tuple[Values, ...]
     classes: dict[int, str]
     reviewed: tuple[tuple[int, int | None], ...] = ()
+    parents: dict[int, int] = Field(default_factory=dict)
     models: tuple[ModelFile, ...]
     conditionings: tuple[Values, ...]
     journal: tuple[EntryFile, ...]
