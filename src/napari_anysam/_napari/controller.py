@@ -16,6 +16,7 @@ from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.describe import describe
+from napari_anysam._napari.divisions import Divisions
 from napari_anysam._napari.encoding_ahead import EncodingAhead
 from napari_anysam._napari.found import FoundObjects
 from napari_anysam._napari.from_label import labels_like
@@ -34,6 +35,7 @@ from napari_anysam._napari.running_mask import Request
 from napari_anysam._napari.runs import Runs
 from napari_anysam._napari.status import Status
 from napari_anysam._napari.tool_use import ToolUse
+from napari_anysam._napari.tracks_layer import TracksLayer
 from napari_anysam._napari.workspace import Workspace
 from napari_anysam.errors import ImageError, SessionError
 
@@ -85,6 +87,10 @@ class SegmentController:
         Encodes stacks in the background.
     review : Review
         Looks through propagated masks.
+    divisions : Divisions
+        Cells that divide, to be accepted or dismissed.
+    tracks : TracksLayer
+        The objects' paths through time, as a layer.
     live : LiveVolume
         Follows what was accepted, if that is wanted.
     found : FoundObjects
@@ -115,6 +121,8 @@ class SegmentController:
         self._runs = Runs(
             self._clicking, self._inference, self._run_told, self.review.note, self.found.begin
         )
+        self.divisions = Divisions(viewer, self._clicking, self._inference, self._runs, self._tell)
+        self.tracks = TracksLayer(viewer, self._clicking, self._inference, self._tell)
         self.live = LiveVolume(self._runs, lambda: self.review.axis)
         self._clicking.accepted.connect(self.live.accepted)
         self.objects = Objects(viewer, self._clicking, self._inference, self._tell)
@@ -544,6 +552,7 @@ class SegmentController:
         self._tools.stop()
         self.live.forget()
         self.found.end()
+        self.divisions.forget()
         self.ahead.leave()
         self._clicking.running.drop()
         self._runs.cancel()
@@ -554,6 +563,8 @@ class SegmentController:
     def _run_told(self) -> None:
         """Begin with what waits for the end of a run, and tell."""
         self.live.go_on()
+        if not self._runs.busy:
+            self.divisions.follow(self._runs.last)
         self._tell()
 
     def _tell(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from napari_anysam._napari.coordinates import spatial_shape
 from napari_anysam._napari.preview import PREVIEW_NAME
 from napari_anysam.errors import LabelFileError
-from napari_anysam.export.formats import export_labels
+from napari_anysam.export.formats import FORMATS, export_labels
 from napari_anysam.export.units import known_units
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def layer_export(
 ) -> Callable[[], Path]:
     """Take what an export needs from layers; what is returned writes it, on any thread.
 
-    Axis names, scale and units go with the labels, and classes, scores and models from the layer's
-    table of features.
+    Axis names, scale and units go with the labels, and classes, scores, models and mothers from
+    the layer's table of features.
 
     Parameters
     ----------
@@ -68,6 +68,8 @@ def layer_export(
             ) from error
     axes = _axes_of(labels)
     options: dict[str, Any] = dict(_about_objects(labels))
+    if FORMATS[format_name].series:
+        options["parents"] = _kin_of(labels)
     if axes is not None:
         options["units"] = known_units([_unit(unit) for unit in labels.units], axes)
     if image is not None:
@@ -121,6 +123,17 @@ def _about_objects(labels: Any) -> dict[str, dict[int, Any]]:
             pairs = zip(table["index"], table[column], strict=True)
             found[name] = {int(one): kind(said) for one, said in pairs if _is_said(said)}
     return found
+
+
+def _kin_of(labels: Any) -> dict[int, int]:
+    """Read daughter to mother from the table of features."""
+    table = labels.features
+    if "index" not in table or "parent" not in table:
+        return {}
+    pairs = zip(table["index"], table["parent"], strict=True)
+    links = {int(child): int(mother) for child, mother in pairs if _is_said(mother)}
+    # Who has no mother is its own in the tables of other programs, or the child of 0.
+    return {child: mother for child, mother in links.items() if mother not in (0, child)}
 
 
 def _is_said(value: Any) -> bool:

@@ -99,6 +99,21 @@ class Runs:
         run.start(self._inference)
         self.propagation = run
 
+    def begin(self, make: Callable[..., Propagation]) -> None:
+        """Begin a run of another kind.
+
+        ``make`` is called with the last five arguments of ``Propagation`` and returns the run.
+        """
+        if self.busy:
+            raise CapabilityError("Something runs already; wait for its end, or cancel it.")
+        self._clicking.keep_fresh()
+        running = self._clicking.running
+        run = make(
+            running.model, running.store, self._on_change, self._on_written, self._propagation_ended
+        )
+        run.start(self._inference)
+        self.propagation = run
+
     def repair(self, work: Workspace, object_id: int, frame: PlaneFrame, axis: int) -> None:
         """Follow one object anew from a plane on which its mask is right."""
         running = self._clicking.running

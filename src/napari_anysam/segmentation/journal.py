@@ -148,6 +148,8 @@ class Run:
         Of a repair: what was corrected, and where; it followed that object alone.
     layers : tuple of str
         As in ``Asked``.
+    absent : frozenset of (object id, plane)
+        Where objects of a lineage do not live; see ``lifetimes``.
     """
 
     axis: int
@@ -162,6 +164,7 @@ class Run:
     locked: frozenset[PromptKey] = frozenset()
     repaired: tuple[int, int] | None = None
     layers: tuple[str, ...] = ()
+    absent: frozenset[PromptKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

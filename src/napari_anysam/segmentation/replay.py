@@ -15,6 +15,7 @@ from napari_anysam.images.planes import Planes, first_level
 from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import plane_index, rewrite
+from napari_anysam.segmentation.lifetimes import living_masks
 from napari_anysam.segmentation.plane_pixels import WindowedPlane
 from napari_anysam.segmentation.saved_session import check_image
 from napari_anysam.segmentation.stored_cache import StoredCache
@@ -240,9 +241,10 @@ class _Again:
             for result in islice(results, run.results):
                 self._report(f"plane {result.index}")
                 number = number_of(int(result.index))
-                for object_id in result.object_ids:
+                absent = {one for one in result.object_ids if (one, number) in run.absent}
+                for object_id, mask in living_masks(result, absent):
                     if (object_id, number) not in run.locked:
-                        yield (object_id, number), tight_window(result.labels == object_id)
+                        yield (object_id, number), tight_window(mask)
 
     def _plane(self, number: int | None, layers: tuple[str, ...]) -> Planes:
         fixed = dict(zip(self._order[:-2], plane_index(number, self._hidden), strict=True))

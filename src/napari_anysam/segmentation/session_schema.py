@@ -146,6 +146,7 @@ class RunFile(_Record):
     layers: tuple[str, ...] = ()
     locked: tuple[tuple[int, int | None], ...] = ()
     repaired: tuple[int, int] | None = None
+    absent: tuple[tuple[int, int | None], ...] = ()
 
 
 class WritingFile(_Record):

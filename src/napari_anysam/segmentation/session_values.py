@@ -158,6 +158,7 @@ class Describing:
             layers=run.layers,
             locked=tuple(sorted(run.locked, key=_in_order)),
             repaired=run.repaired,
+            absent=tuple(sorted(run.absent, key=_in_order)),
         )
 
 
@@ -242,6 +243,7 @@ class Reading:
             layers=run.layers,
             locked=frozenset(run.locked),
             repaired=run.repaired,
+            absent=frozenset(run.absent),
         )
 
     def _conditioning(self, position: int) -> Conditioning:
