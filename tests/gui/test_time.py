@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from gui_scenes import blobs
@@ -10,8 +12,12 @@ from windowless import Work
 
 from napari_anysam._napari.layer_export import layer_export
 from napari_anysam._napari.session_snapshot import snapshot
+from napari_anysam._napari.time_runs import DaughterRun
+from napari_anysam.errors import LineageError
 from napari_anysam.export.tracks import read_tracks
+from napari_anysam.segmentation.divisions import DivisionProposal
 from napari_anysam.segmentation.replay import replay
+from napari_anysam.segmentation.seen_divisions import SeenDivision
 from napari_anysam.segmentation.session_files import load_session, save_session
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("one_thread")]
@@ -197,3 +203,74 @@ def test_the_dock_says_what_divides_shows_it_and_lets_it_be_accepted(desk):
     assert dict(desk.viewer.layers["cells tracks"].graph).keys() == set(
         desk.control.workspace.session.parents
     )
+
+
+@pytest.fixture
+def volumes(loaded_model):
+    """One bright ball in three volumes, clicked on the middle plane of the second."""
+    planes = [
+        [blobs((48, 64), [(22 + time, 30, 11 - abs(plane - 1))], seed=time) for plane in range(3)]
+        for time in range(3)
+    ]
+    work = Work(np.array(planes), name="volumes")
+    work.viewer.dims.set_point((0, 1), (1, 1))
+    work.keep((1, 1, 23, 30))
+    yield work
+    work.control.close()
+
+
+def follow_volumes(work):
+    assert not work.control.cannot_follow_volumes
+    work.control.follow_volumes()
+    assert work.control.status.total == 9
+    assert work.control.cannot_follow_volumes.startswith("Something runs already")
+
+
+def finish(work):
+    work.wait(lambda: not work.control._runs.busy)
+
+
+def test_one_id_goes_through_z_and_t_is_undone_at_once_and_made_again(volumes, tmp_path):
+    session = volumes.control.workspace.session
+    reviewed = (1, volumes.control.workspace.frame().at(0, 2).number)
+    session.review([reviewed])
+    follow_volumes(volumes)
+    finish(volumes)
+    filled = (volumes.labels == 1).any(axis=(2, 3))
+    assert filled.sum() == 8
+    assert not filled[2, 1]  # reviewed as empty
+    taken = snapshot(volumes.control.workspace)
+    save_session(tmp_path, taken.session(), taken.labels())
+    again = replay(load_session(tmp_path), volumes.image.data)
+    assert np.array_equal(again, volumes.labels)
+    volumes.control.undo()
+    assert np.argwhere(volumes.labels.any(axis=(2, 3))).tolist() == [[1, 1]]
+
+
+def test_a_cancelled_run_through_z_and_t_keeps_what_it_wrote(volumes):
+    follow_volumes(volumes)
+    volumes.wait(lambda: volumes.control.status.done >= 2)
+    volumes.control.cancel()
+    finish(volumes)
+    filled = (volumes.labels == 1).any(axis=(2, 3))
+    assert 2 <= filled.sum() < 9
+    assert not volumes.control.cannot_follow_volumes
+
+
+def test_a_cell_that_lies_on_other_planes_too_is_not_divided_on_one(volumes):
+    work = volumes.control.workspace
+    left, right = np.zeros((2, 48, 64), bool)
+    left[10:20, 10:20], right[10:20, 24:34] = True, True
+    division = SeenDivision(DivisionProposal(1, 1, (left, right)), (0, 0))
+    for depth, refused in (
+        (1, nullcontext()),
+        (0, pytest.raises(LineageError, match="planes too")),
+    ):
+        frame = work.frame().at(1, depth)
+        arguments = (volumes.control._clicking.running.model, None, *[lambda *_: None] * 3)
+        with refused:
+            DaughterRun(division, 0, nullcontext, work, frame, *arguments)
+
+
+def test_one_slider_is_not_enough_for_z_and_t(followed):
+    assert "two sliders" in followed.control.cannot_follow_volumes

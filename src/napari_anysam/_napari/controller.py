@@ -7,6 +7,7 @@ inference thread only.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
@@ -36,6 +37,7 @@ from napari_anysam._napari.runs import Runs
 from napari_anysam._napari.status import Status
 from napari_anysam._napari.tool_use import ToolUse
 from napari_anysam._napari.tracks_layer import TracksLayer
+from napari_anysam._napari.volume_run import VolumeRun, reason_not_to_follow_volumes
 from napari_anysam._napari.workspace import Workspace
 from napari_anysam.errors import ImageError, SessionError
 
@@ -424,6 +426,21 @@ class SegmentController:
         if self.workspace is not None:
             with reporting():
                 self._runs.propagate(self.workspace, where)
+            self._tell()
+
+    @property
+    def cannot_follow_volumes(self) -> str:
+        """Say why objects cannot be followed through z and t now; empty when they can."""
+        if self._runs.busy:
+            return "Something runs already; wait for its end, or cancel it."
+        return reason_not_to_follow_volumes(self._clicking.running.model, self.workspace)
+
+    def follow_volumes(self) -> None:
+        """Follow all marked objects through z in every time point, with one id through time."""
+        work = self.workspace
+        if work is not None:
+            with reporting():
+                self._runs.begin(partial(VolumeRun, work, work.frame()))
             self._tell()
 
     def precompute(self, where: StackRange) -> None:

@@ -216,7 +216,7 @@ class Propagation:
         self._record = record_of(self._model)
         tracker = Tracker(self._model, self._planes, self._conditioning, store=self._store)
         for result in self._results(tracker, cancelled):
-            number = self._frame.at(self._where.axis, int(result.index)).number
+            number = self._frame_at(int(result.index)).number
             yield int(result.index), self._masks_of(result, number)
 
     def _masks_of(
@@ -258,7 +258,7 @@ class Propagation:
         if self._abandoned:
             return
         position, masks = plane
-        frame = self._frame.at(self._where.axis, position)
+        frame = self._frame_at(position)
         found = {(object_id, frame.number): mask for object_id, mask in masks.items()}
         keyed = {key: mask for key, mask in found.items() if key not in self._locked}
         self.work.write(self._change, keyed, frame, keep_erased=True)
@@ -266,6 +266,9 @@ class Propagation:
         self._seen.add(position)
         self._written += 1
         self._refresh()
+
+    def _frame_at(self, position: int) -> PlaneFrame:
+        return self._frame.at(self._where.axis, position)
 
     def _refresh(self, *, now: bool = False) -> None:
         """Show what was written, ten times a second at most."""

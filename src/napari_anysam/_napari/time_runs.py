@@ -45,7 +45,7 @@ class DaughterRun(Propagation):
     Raises
     ------
     LineageError
-        If masks of the mother after the division were reviewed.
+        If masks of the mother after the division were reviewed, or lie on other planes too.
     """
 
     def __init__(
@@ -71,6 +71,11 @@ class DaughterRun(Propagation):
             raise LineageError(
                 f"Object {division.parent} was reviewed at time point {locked[0]}, after its "
                 "division; take that back with 'Not reviewed' first."
+            )
+        if _lies_elsewhere(work.session, division, frame, axis):
+            raise LineageError(
+                f"Object {division.parent} lies on other planes too at that time, and only "
+                "divisions of one plane can be followed; click each daughter as a new object."
             )
         self._mother = division.parent
         self._ending = [
@@ -110,3 +115,15 @@ class DaughterRun(Propagation):
             for prompt in self._daughters:
                 session.set_prompt((prompt.object_id, born), replace(prompt, plane=born))
             session.set_lineage({**session.parents, **self._links})
+
+
+def _lies_elsewhere(session: Session, division: SeenDivision, frame: PlaneFrame, axis: int) -> bool:
+    """Tell whether a mother has masks from the division on that are not on this plane."""
+    place = frame.order.index(axis)
+    for object_id, number in session.kept:
+        if object_id == division.parent:
+            other = frame.numbered(number)
+            time = other.index[place]
+            if time >= division.time and other != frame.at(axis, time):
+                return True
+    return False

@@ -44,6 +44,7 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.accept_button = QPushButton("Accept")
         self.dismiss_button = QPushButton("Dismiss")
         self.tracks_button = QPushButton("Tracks layer")
+        self.volumes_button = QPushButton("Follow through z and t")
         self._lay_out()
         self.list.currentRowChanged.connect(self._render_buttons)
         self.list.itemActivated.connect(self._show_chosen)
@@ -52,6 +53,7 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.accept_button.clicked.connect(self._accept_chosen)
         self.dismiss_button.clicked.connect(self._dismiss_chosen)
         self.tracks_button.clicked.connect(self._show_tracks)
+        self.volumes_button.clicked.connect(self._follow_volumes)
 
     def render_state(self) -> None:
         """Show the divisions on offer, and what can be done."""
@@ -90,6 +92,12 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
                 "Show the paths of the objects, with mothers and daughters, as a layer; "
                 "again to bring it up to date",
             ),
+            (
+                self.volumes_button,
+                self._control.cannot_follow_volumes,
+                "Follow every marked object through its volume, on that plane through time, and "
+                "through every other volume from there, with one id",
+            ),
         ):
             button.setEnabled(not reason)
             button.setToolTip(reason or f"{what}.")
@@ -118,6 +126,9 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     def _show_tracks(self) -> None:
         self._control.tracks.show()
 
+    def _follow_volumes(self) -> None:
+        self._control.follow_volumes()
+
     def _lay_out(self) -> None:
         buttons = QGridLayout()
         placed = (
@@ -128,6 +139,7 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             for column, button in enumerate(pair):
                 buttons.addWidget(button, row, column)
         buttons.addWidget(self.tracks_button, len(placed), 0, 1, 2)
+        buttons.addWidget(self.volumes_button, len(placed) + 1, 0, 1, 2)
         for button in self.findChildren(QPushButton):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         layout = QVBoxLayout(self)

@@ -150,6 +150,9 @@ class Run:
         As in ``Asked``.
     absent : frozenset of (object id, plane)
         Where objects of a lineage do not live; see ``lifetimes``.
+    across : int or None
+        Of objects followed through volumes and time: the data axis of depth, ``axis`` being that of
+        time. ``plane`` of the prompts counts all hidden axes then.
     """
 
     axis: int
@@ -165,6 +168,7 @@ class Run:
     repaired: tuple[int, int] | None = None
     layers: tuple[str, ...] = ()
     absent: frozenset[PromptKey] = frozenset()
+    across: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,7 +39,7 @@ def absences(session: Session, numbers: Mapping[int, int]) -> frozenset[PromptKe
     """
     births: dict[int, int] = {}
     for object_id, plane in (*session.kept, *session.prompts):
-        if object_id in session.parents and plane in numbers:
+        if object_id in session.parents and plane is not None and plane in numbers:
             time = numbers[plane]
             births[object_id] = min(births.get(object_id, time), time)
     ends: dict[int, int] = {}

@@ -159,6 +159,7 @@ class Describing:
             locked=tuple(sorted(run.locked, key=_in_order)),
             repaired=run.repaired,
             absent=tuple(sorted(run.absent, key=_in_order)),
+            across=run.across,
         )
 
 
@@ -244,6 +245,7 @@ class Reading:
             locked=frozenset(run.locked),
             repaired=run.repaired,
             absent=frozenset(run.absent),
+            across=run.across,
         )
 
     def _conditioning(self, position: int) -> Conditioning:
