@@ -193,6 +193,7 @@ def test_the_dock_says_what_divides_shows_it_and_lets_it_be_accepted(desk):
     desk.press(desk.widget.stack.run_button)
     desk.wait(lambda: time.words.text() == "1 cell divides.")
     assert time.list.item(0).text() == f"object 1, time {BIRTH}"
+    assert time.minimumSizeHint().width() <= 250
     desk.press(time.show_button)
     assert round(desk.viewer.dims.point[0]) == BIRTH
     desk.press(time.accept_button)
