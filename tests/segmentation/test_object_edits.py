@@ -112,3 +112,16 @@ def test_brush_strokes_made_since_survive_an_undo(session, labels):
     session.undo(labels)
     assert labels[1, 5, 5] == 7
     assert labels[1, 6, 6] == 2
+
+
+def test_kin_goes_with_its_objects_and_comes_back(session, labels):
+    session.set_lineage({2: 1, 3: 2})
+    merge_objects(session, labels, [1, 2], 1)
+    assert session.parents == {3: 1}
+    session.undo(labels)
+    delete_objects(session, labels, [3])
+    assert session.parents == {2: 1}
+    session.undo(labels)
+    assert session.parents == {2: 1, 3: 2}
+    session.redo(labels)
+    assert session.parents == {2: 1}

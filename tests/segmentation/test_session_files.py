@@ -164,11 +164,13 @@ def test_what_was_saved_comes_back(tmp_path, journal, labels, data):
         plane=1,
         conditioning=data.draw(st.none() | conditionings),
         reviewed=data.draw(st.frozensets(st.tuples(ids, planes), max_size=4)),
+        parents=data.draw(st.dictionaries(st.integers(2, 4), st.just(1))),
     )
     save_session(tmp_path, session, labels)
     loaded = load_session(tmp_path)
     assert described(loaded.session) == described(session)
     assert loaded.session.reviewed == session.reviewed
+    assert loaded.session.parents == session.parents
     assert np.array_equal(loaded.labels, labels)
     assert loaded.labels.dtype == labels.dtype
     again = np.zeros_like(labels)

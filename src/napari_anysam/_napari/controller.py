@@ -7,6 +7,7 @@ inference thread only.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
@@ -16,6 +17,7 @@ from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.describe import describe
+from napari_anysam._napari.divisions import Divisions
 from napari_anysam._napari.encoding_ahead import EncodingAhead
 from napari_anysam._napari.found import FoundObjects
 from napari_anysam._napari.from_label import labels_like
@@ -35,6 +37,8 @@ from napari_anysam._napari.running_mask import Request
 from napari_anysam._napari.runs import Runs
 from napari_anysam._napari.status import Status
 from napari_anysam._napari.tool_use import ToolUse
+from napari_anysam._napari.tracks_layer import TracksLayer
+from napari_anysam._napari.volume_run import VolumeRun, reason_not_to_follow_volumes
 from napari_anysam._napari.workspace import Workspace
 from napari_anysam.errors import ImageError, SessionError
 
@@ -86,6 +90,10 @@ class SegmentController:
         Encodes stacks in the background.
     review : Review
         Looks through propagated masks.
+    divisions : Divisions
+        Cells that divide, to be accepted or dismissed.
+    tracks : TracksLayer
+        The objects' paths through time, as a layer.
     live : LiveVolume
         Follows what was accepted, if that is wanted.
     found : FoundObjects
@@ -116,6 +124,8 @@ class SegmentController:
         self._runs = Runs(
             self._clicking, self._inference, self._run_told, self.review.note, self.found.begin
         )
+        self.divisions = Divisions(viewer, self._clicking, self._inference, self._runs, self._tell)
+        self.tracks = TracksLayer(viewer, self._clicking, self._inference, self._tell)
         self.live = LiveVolume(self._runs, lambda: self.review.axis)
         self._clicking.accepted.connect(self.live.accepted)
         self.objects = Objects(viewer, self._clicking, self._inference, self._tell)
@@ -434,6 +444,21 @@ class SegmentController:
                 self._runs.propagate(self.workspace, where)
             self._tell()
 
+    @property
+    def cannot_follow_volumes(self) -> str:
+        """Say why objects cannot be followed through z and t now; empty when they can."""
+        if self._runs.busy:
+            return "Something runs already; wait for its end, or cancel it."
+        return reason_not_to_follow_volumes(self._clicking.running.model, self.workspace)
+
+    def follow_volumes(self) -> None:
+        """Follow all marked objects through z in every time point, with one id through time."""
+        work = self.workspace
+        if work is not None:
+            with reporting():
+                self._runs.begin(work, partial(VolumeRun, work, work.frame()))
+            self._tell()
+
     def precompute(self, where: StackRange) -> None:
         """Encode the planes of a stack in the background."""
         work, running = self.workspace, self._clicking.running
@@ -561,6 +586,7 @@ class SegmentController:
         self._tools.stop()
         self.live.forget()
         self.found.end()
+        self.divisions.forget()
         self.ahead.leave()
         self._clicking.running.drop()
         self._runs.cancel()
@@ -571,6 +597,8 @@ class SegmentController:
     def _run_told(self) -> None:
         """Begin with what waits for the end of a run, and tell."""
         self.live.go_on()
+        if not self._runs.busy:
+            self.divisions.follow(self._runs.last)
         self._tell()
 
     def _tell(self) -> None:

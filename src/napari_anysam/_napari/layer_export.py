@@ -38,8 +38,8 @@ def layer_export(
 ) -> Callable[[], Path]:
     """Take what an export needs from layers; what is returned writes it, on any thread.
 
-    Axis names, scale and units go with the labels, and classes, scores and models from the layer's
-    table of features.
+    Axis names, scale and units go with the labels, and classes, scores, models and mothers from
+    the layer's table of features.
 
     Parameters
     ----------
@@ -72,6 +72,8 @@ def layer_export(
             ) from error
     axes = _axes_of(labels)
     options: dict[str, Any] = dict(_about_objects(labels))
+    if FORMATS[format_name].series:
+        options["parents"] = _kin_of(labels)
     if axes is not None:
         options["units"] = known_units([_unit(unit) for unit in labels.units], axes)
     if FORMATS[format_name].endings and FORMATS[format_name].endings[0] in LABEL_VOLUMES:
@@ -127,6 +129,17 @@ def _about_objects(labels: Any) -> dict[str, dict[int, Any]]:
             pairs = zip(table["index"], table[column], strict=True)
             found[name] = {int(one): kind(said) for one, said in pairs if _is_said(said)}
     return found
+
+
+def _kin_of(labels: Any) -> dict[int, int]:
+    """Read daughter to mother from the table of features."""
+    table = labels.features
+    if "index" not in table or "parent" not in table:
+        return {}
+    pairs = zip(table["index"], table["parent"], strict=True)
+    links = {int(child): int(mother) for child, mother in pairs if _is_said(mother)}
+    # Who has no mother is its own in the tables of other programs, or the child of 0.
+    return {child: mother for child, mother in links.items() if mother not in (0, child)}
 
 
 def _is_said(value: Any) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_anysam.segmentation.lineage import Lineage
     from napari_anysam.segmentation.session import ObjectSummary
 
 __all__ = ["Colour", "colours_of", "features_of"]
@@ -38,7 +39,9 @@ def colours_of(labels: Any, object_ids: Sequence[int]) -> NDArray[np.float64]:
 
 
 def features_of(
-    summaries: Sequence[ObjectSummary], before: pd.DataFrame | None = None
+    summaries: Sequence[ObjectSummary],
+    before: pd.DataFrame | None = None,
+    parents: Lineage | None = None,
 ) -> pd.DataFrame:
     """Return objects as the features table of a Labels layer, one row for each.
 
@@ -47,6 +50,8 @@ def features_of(
     summaries : sequence of ObjectSummary
     before : DataFrame, optional
         The layer's table; its other columns are kept, by their ``index``.
+    parents : mapping, optional
+        Daughter to mother, for a column "parent" (0 without one); None for no such column.
     """
     table = pd.DataFrame(
         {
@@ -58,6 +63,8 @@ def features_of(
             "planes": [max(1, len(one.planes)) for one in summaries],
         }
     )
+    if parents is not None:
+        table["parent"] = [parents.get(one.object_id, 0) for one in summaries]
     if before is None or "index" not in before:
         return table
     others = before.drop(columns=[name for name in table if name != "index"], errors="ignore")

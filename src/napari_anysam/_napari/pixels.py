@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam.images.conditioning import Conditioning
 
-__all__ = ["PlaneSource", "plane_source", "stack_of"]
+__all__ = ["PlaneSource", "plane_source", "series_of", "stack_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +72,22 @@ def stack_of(look: Look, frame: PlaneFrame, axis: int) -> Planes:
     }
     levels, channel_axis = _levels(look, (axis, *frame.order[-2:]), fixed)
     return Planes(levels, 1 if channel_axis == 0 else 0, channel_axis)
+
+
+def series_of(look: Look, frame: PlaneFrame, axes: tuple[int, int]) -> tuple[Any, int | None]:
+    """Return pixels (first axis, second axis, H, W) level by level, and the axis of channels.
+
+    Parameters
+    ----------
+    look : Look
+    frame : PlaneFrame
+        Hidden axes other than ``axes`` stay where it stands.
+    axes : (int, int)
+        Hidden data axes.
+    """
+    hidden = zip(frame.order[:-2], frame.index, strict=True)
+    fixed = {other: index for other, index in hidden if other not in axes}
+    return _levels(look, (*axes, *frame.order[-2:]), fixed)
 
 
 def _levels(look: Look, axes: tuple[int, ...], fixed: dict[int, int]) -> tuple[Any, int | None]:

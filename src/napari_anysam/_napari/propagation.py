@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_anysam._napari.appearance import record_look
 from napari_anysam._napari.pixels import stack_of
 from napari_anysam._napari.stack_prompts import anchor_keys, as_anchor, positions_in_stack
+from napari_anysam._napari.time_axis import time_axis
 from napari_anysam._napari.workspace import LabelChange
 from napari_anysam.errors import CapabilityError, PromptError
 from napari_anysam.segmentation.journal import Run, Writing, record_of
+from napari_anysam.segmentation.lifetimes import absences, living_masks
 from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.windows import tight_window
 
@@ -151,6 +153,7 @@ class Propagation:
         self._planes = stack_of(self._look, frame, where.axis)
         self._conditioning = self._look.along(where.axis, frame)
         self._locked = frozenset(work.session.reviewed)
+        self._absent = self._absences()
         self._prompts = self._stack_prompts()
         self.total = _planes_to_come(where, [prompt.plane or 0 for prompt in self._prompts])
         self._change = LabelChange()
@@ -173,6 +176,11 @@ class Propagation:
             return None
         elapsed = time.monotonic() - self._started
         return elapsed / self.done * max(0, self.total - self.done)
+
+    @property
+    def axis(self) -> int:
+        """Data axis that it follows objects along."""
+        return self._where.axis
 
     def follows(self, object_id: int) -> bool:
         """Whether an object is among those that are followed."""
@@ -225,14 +233,19 @@ class Propagation:
             memory=engine.memory,
         )
         for result in self._results(tracker, cancelled):
-            assessed = zip(result.object_ids, result.assessments, strict=True)
-            yield (
-                int(result.index),
-                {
-                    int(object_id): self._kept(result.labels == object_id, assessment)
-                    for object_id, assessment in assessed
-                },
-            )
+            number = self._frame_at(int(result.index)).number
+            yield int(result.index), self._masks_of(result, number)
+
+    def _masks_of(
+        self, result: PropagationResult, number: int | None
+    ) -> dict[int, KeptMask | None]:
+        """Return what is kept of the objects that can be on a plane."""
+        assessed = dict(zip(result.object_ids, result.assessments, strict=True))
+        absent = {one for one in result.object_ids if (one, number) in self._absent}
+        return {
+            object_id: self._kept(mask, assessed[object_id])
+            for object_id, mask in living_masks(result, absent)
+        }
 
     def _results(
         self, tracker: Tracker, cancelled: Callable[[], bool]
@@ -262,7 +275,7 @@ class Propagation:
         if self._abandoned:
             return
         position, masks = plane
-        frame = self._frame.at(self._where.axis, position)
+        frame = self._frame_at(position)
         found = {(object_id, frame.number): mask for object_id, mask in masks.items()}
         keyed = {key: mask for key, mask in found.items() if key not in self._locked}
         self.work.write(self._change, keyed, frame, keep_erased=True)
@@ -270,6 +283,9 @@ class Propagation:
         self._seen.add(position)
         self._written += 1
         self._refresh()
+
+    def _frame_at(self, position: int) -> PlaneFrame:
+        return self._frame.at(self._where.axis, position)
 
     def _refresh(self, *, now: bool = False) -> None:
         """Show what was written, ten times a second at most."""
@@ -282,7 +298,7 @@ class Propagation:
     def _finish(self, error: Exception | None) -> None:
         if not self._abandoned:
             self.work.run_so_far = None
-            self.work.record(self._change, self.title, self._run())
+            self._keep_step()
             self.work.publish()
             self._refresh(now=True)
         del (
@@ -291,6 +307,22 @@ class Propagation:
             self._look,
         )  # an ended run is still looked at, and may be for long
         self._on_end(error)
+
+    def _keep_step(self) -> None:
+        """Make what was written one step of the history."""
+        self.work.record(self._change, self.title, self._run())
+
+    def _absences(self) -> frozenset[PromptKey]:
+        """Return where objects of a lineage do not live, if time is what is followed."""
+        frame, axis, session = self._frame, self._where.axis, self.work.session
+        if not session.parents or axis != time_axis(self.work.image.axis_labels, frame):
+            return frozenset()
+        count = frame.shape[frame.order.index(axis)]
+        numbers = (frame.at(axis, position).number for position in range(count))
+        return absences(
+            session,
+            {number: time for time, number in enumerate(numbers) if number is not None},
+        )
 
     def _run(self) -> Run | None:
         """Return how the objects were followed; None if the run ended before it began."""
@@ -311,6 +343,7 @@ class Propagation:
             locked=self._locked,
             repaired=self._repaired,
             memory=self._engine.memory,
+            absent=self._absent,
         )
 
     def _stack_prompts(self) -> list[Prompt]:

@@ -111,6 +111,23 @@ class Runs:
         run.start(self._inference)
         self.propagation = run
 
+    def begin(self, work: Workspace, make: Callable[..., Propagation]) -> None:
+        """Begin a run of another kind.
+
+        ``make`` is called with the last four arguments of ``Propagation`` and returns the run.
+        """
+        if self.busy:
+            raise CapabilityError("Something runs already; wait for its end, or cancel it.")
+        model = self._clicking.running.model
+        if model is None:
+            raise CapabilityError("Wait until a model is loaded.")
+        self._clicking.keep_fresh()
+        run = make(
+            self._engine(work, model), self._on_change, self._on_written, self._propagation_ended
+        )
+        run.start(self._inference)
+        self.propagation = run
+
     def repair(self, work: Workspace, object_id: int, frame: PlaneFrame, axis: int) -> None:
         """Follow one object anew from a plane on which its mask is right."""
         running = self._clicking.running

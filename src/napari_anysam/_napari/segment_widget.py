@@ -46,6 +46,7 @@ from napari_anysam._napari.status import (
     why_not,
 )
 from napari_anysam._napari.store_section import StoreSection
+from napari_anysam._napari.time_section import TimeSection
 from napari_anysam._napari.tool_row import ToolRow
 from napari_anysam._napari.user_keys import in_words, user_keys, with_key
 
@@ -183,6 +184,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.measuring = MeasuringObjects(self.controller, self.objects, self)
         self.stack = StackSection()
         self.review = ReviewSection()
+        self.time = TimeSection(self.controller)
         self.mask = MaskSection()
         self.many = ManySection(self.controller.found)
         self.hover = HoverPreview(self._viewer, self.controller, self)
@@ -225,12 +227,14 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.objects_fold = _fold("Objects", self.objects)
         self.stack_fold = _fold("Stack", self.stack, self.precompute)
         self.review_fold = _fold("Review", self.review)
+        self.time_fold = _fold("Time", self.time)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self.stack_fold)
         layout.addWidget(self.review_fold)
+        layout.addWidget(self.time_fold)
         layout.addWidget(self.objects_fold)
         layout.addWidget(_fold("Mask", self.mask))
         layout.addWidget(_fold("Many objects", self.many))
@@ -361,6 +365,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.many.show_status(status, control.labels_to_refine())
         self.look.show_view(control.looks.view, axes, ahead=control.ahead.is_on)
         self.precompute.render_state()
+        self.time.render_state()
         self.session.show_keys()
         self.export.work_on(control.labels, control.image)
         if bool(axes) != self._had_axes:

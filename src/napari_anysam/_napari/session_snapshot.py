@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.images.conditioning import Conditioning
     from napari_anysam.segmentation.journal import Entry
+    from napari_anysam.segmentation.lineage import Lineage
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import PromptKey
 
@@ -73,7 +74,7 @@ class Snapshot:
         Of the image.
     others : tuple of LayerPixels
         The layers that the journal blends with it, as far as they are in the viewer.
-    order, prompts, classes, reviewed, journal, object_id, plane, conditioning
+    order, prompts, classes, reviewed, journal, object_id, plane, conditioning, parents
         As in ``SavedSession``.
     """
 
@@ -94,6 +95,7 @@ class Snapshot:
     conditioning: Conditioning
     levels: int = 1
     others: tuple[LayerPixels, ...] = ()
+    parents: Lineage = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """Name the image's pixels; reads them."""
@@ -128,6 +130,7 @@ class Snapshot:
             object_id=self.object_id,
             plane=self.plane,
             conditioning=self.conditioning,
+            parents=self.parents,
             others=tuple(one.record() for one in self.others) if others is None else others,
         )
 
@@ -165,6 +168,7 @@ def snapshot(work: Workspace) -> Snapshot:
         conditioning=work.appearance.look().conditioning,
         levels=len(image.data) if image.multiscale else 1,
         others=_others(work, journal),
+        parents=dict(session.parents),
     )
 
 

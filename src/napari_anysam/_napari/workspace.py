@@ -86,6 +86,7 @@ class Workspace:
         self.run_so_far: Callable[[], Writing | None] | None = None
         self._summaries: tuple[ObjectSummary, ...] = ()
         self._summarised: tuple[object, int, object] = (None, 0, None)
+        self._shows_kin = False
         self._order: tuple[int, ...] | None = None
         existing = find_layer(viewer, image, "labels")
         if existing is not None and can_hold(existing, image):
@@ -158,6 +159,7 @@ class Workspace:
             kept=saved.kept,
             classes=dict(saved.classes),
             reviewed=set(saved.reviewed),
+            parents=dict(saved.parents),
             journal=list(saved.journal),
         )
         for key, prompt in self.session.prompts.items():
@@ -344,7 +346,10 @@ class Workspace:
         """Show the objects as the features of their labels."""
         if self.target is not None:
             layer = self.target.layer
-            layer.features = features_of(self.summaries(), layer.features)
+            parents = self.session.parents
+            self._shows_kin |= bool(parents)
+            kin = parents if self._shows_kin else None
+            layer.features = features_of(self.summaries(), layer.features, kin)
 
     def paint(self) -> None:
         """Give prompts the colours of their objects."""

@@ -150,6 +150,11 @@ class Run:
         As in ``Asked``.
     memory : {"full", "fast"}
         As of ``Tracker``.
+    absent : frozenset of (object id, plane)
+        Where objects of a lineage do not live; see ``lifetimes``.
+    across : int or None
+        Of objects followed through volumes and time: the data axis of depth, ``axis`` being that of
+        time. ``plane`` of the prompts counts all hidden axes then.
     """
 
     axis: int
@@ -165,6 +170,8 @@ class Run:
     repaired: tuple[int, int] | None = None
     layers: tuple[str, ...] = ()
     memory: Literal["full", "fast"] = "full"
+    absent: frozenset[PromptKey] = frozenset()
+    across: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from os import PathLike
 
-__all__ = ["Lineage", "check_lineage", "read_lineage", "write_lineage"]
+__all__ = [
+    "Lineage",
+    "check_lineage",
+    "lineage_after_merging",
+    "read_lineage",
+    "without_objects",
+    "write_lineage",
+]
 
 Lineage: TypeAlias = Mapping[int, int]
 """Daughter to mother; who has no mother is not in it."""
@@ -55,6 +62,38 @@ def check_lineage(parents: Mapping[Any, Any], ids: Iterable[int] | None = None) 
             ancestor = checked.get(ancestor)
         done |= line
     return checked
+
+
+def without_objects(parents: Lineage, object_ids: Iterable[int]) -> dict[int, int]:
+    """Return a lineage without any link to or from some objects."""
+    gone = set(object_ids)
+    return {child: parent for child, parent in parents.items() if not {child, parent} & gone}
+
+
+def lineage_after_merging(parents: Lineage, object_ids: Iterable[int], into: int) -> dict[int, int]:
+    """Return a lineage in which objects have become one.
+
+    Parameters
+    ----------
+    parents : mapping
+        Daughter to mother.
+    object_ids : iterable of int
+        What became a part of ``into``, whose daughters are its daughters now.
+    into : int
+        Keeps its mother, unless it descends from one of the others.
+    """
+    others = set(object_ids) - {into}
+    ancestor = parents.get(into)
+    while ancestor is not None and ancestor not in others:
+        ancestor = parents.get(ancestor)
+    descends = ancestor is not None
+    merged: dict[int, int] = {}
+    for child, parent in parents.items():
+        mother = into if parent in others else parent
+        if child in others or child == mother or (child == into and descends):
+            continue
+        merged[child] = mother
+    return merged
 
 
 def read_lineage(path: str | PathLike[str]) -> dict[int, int]:

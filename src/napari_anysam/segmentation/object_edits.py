@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anysam.segmentation.labels import erase_object, plane_strips, write_mask
+from napari_anysam.segmentation.lineage import lineage_after_merging, without_objects
 from napari_anysam.segmentation.prompts import merge_prompts
 from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.windows import Window, joined_window, seen_from
@@ -21,7 +22,7 @@ __all__ = ["delete_objects", "merge_objects", "split_object"]
 
 
 def delete_objects(session: Session, labels: Any, object_ids: Collection[int]) -> None:
-    """Erase objects from all planes, and forget their prompts and classes.
+    """Erase objects from all planes, and forget their prompts, classes and kin.
 
     Parameters
     ----------
@@ -43,6 +44,7 @@ def delete_objects(session: Session, labels: Any, object_ids: Collection[int]) -
         if edits or kept:
             session.record_labels(edits, "labels", kept)
         _forget(session, ids)
+        session.set_lineage(without_objects(session.parents, ids))
 
 
 def merge_objects(session: Session, labels: Any, object_ids: Collection[int], into: int) -> None:
@@ -75,6 +77,7 @@ def merge_objects(session: Session, labels: Any, object_ids: Collection[int], in
             session.record_labels(edits, "labels", kept)
         _move_prompts(session, others, into)
         _forget(session, others)
+        session.set_lineage(lineage_after_merging(session.parents, others, into))
 
 
 def split_object(

@@ -15,9 +15,12 @@ from napari_anysam.images.planes import Planes, first_level
 from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import plane_index, rewrite
+from napari_anysam.segmentation.lifetimes import living_masks
 from napari_anysam.segmentation.plane_pixels import WindowedPlane
 from napari_anysam.segmentation.saved_session import check_image
+from napari_anysam.segmentation.series_planes import SeriesPlanes
 from napari_anysam.segmentation.stored_cache import StoredCache
+from napari_anysam.segmentation.time_lapse import follow_volume_series
 from napari_anysam.segmentation.tracking import Tracker
 from napari_anysam.segmentation.windows import tight_window
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.saved_session import ImageRecord, SavedSession
     from napari_anysam.segmentation.session import PromptKey
     from napari_anysam.segmentation.session_files import LoadedSession
+    from napari_anysam.segmentation.tracking_results import PropagationResult
     from napari_anysam.segmentation.windows import Window
 
     Windows = dict[PromptKey, Window | None]
@@ -174,6 +178,8 @@ class _Again:
 
     def masks(self, writing: Writing, known: Windows) -> Masks:
         """Return the masks of one entry, in their order."""
+        if writing.run is not None and writing.run.across is not None:
+            return self._followed_volumes(writing.run, writing.run.across)
         if writing.run is not None:
             return self._followed(writing.run, dict(known))
         return self._clicked(writing)
@@ -239,10 +245,29 @@ class _Again:
                 )
             for result in islice(results, run.results):
                 self._report(f"plane {result.index}")
-                number = number_of(int(result.index))
-                for object_id in result.object_ids:
-                    if (object_id, number) not in run.locked:
-                        yield (object_id, number), tight_window(result.labels == object_id)
+                yield from _free_masks(run, result, number_of(int(result.index)))
+
+    def _followed_volumes(self, run: Run, depth: int) -> Iterator[tuple[PromptKey, Window | None]]:
+        """Follow objects through volumes and time as the window did."""
+        index = plane_index(run.plane, self._hidden)
+        axes = (run.axis, depth)
+        places = (self._order.index(axis) for axis in axes)
+        planes = SeriesPlanes(self._hidden, index, *places)
+        hidden = zip(self._order[:-2], index, strict=True)
+        fixed = {axis: place for axis, place in hidden if axis not in axes}
+        with _threads(run.model):
+            model = self._predictor_of(run.model).model
+            series, channel_axis = self._views(run.layers, (*axes, *self._order[-2:]), fixed)
+            results = follow_volume_series(
+                series,
+                planes.by_time(run.prompts),
+                model,
+                conditioning=run.conditioning,
+                channel_axis=channel_axis,
+            )
+            for one in islice(results, run.results):
+                self._report(f"time point {one.time}, plane {one.plane}")
+                yield from _free_masks(run, one.answer, planes.number(one.time, one.plane))
 
     def _plane(self, number: int | None, layers: tuple[str, ...]) -> Planes:
         fixed = dict(zip(self._order[:-2], plane_index(number, self._hidden), strict=True))
@@ -273,6 +298,16 @@ class _Again:
             self._predictor = PlanePredictor(self._load(record), StoredCache())
             self._record = record
         return self._predictor
+
+
+def _free_masks(
+    run: Run, result: PropagationResult, number: int
+) -> Iterator[tuple[PromptKey, Window | None]]:
+    """Return the masks of a plane that a run could write."""
+    absent = {one for one in result.object_ids if (one, number) in run.absent}
+    for object_id, mask in living_masks(result, absent):
+        if (object_id, number) not in run.locked:
+            yield (object_id, number), tight_window(mask)
 
 
 @contextmanager

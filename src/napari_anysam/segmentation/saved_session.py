@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from napari_anysam.images.conditioning import Conditioning
     from napari_anysam.segmentation.journal import Entry
+    from napari_anysam.segmentation.lineage import Lineage
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import KeptMask, PromptKey
 
@@ -79,6 +80,8 @@ class SavedSession:
         The layers that were blended with the image.
     reviewed : frozenset of (object id, plane)
         As in ``Session``.
+    parents : mapping
+        Daughter to mother.
     """
 
     image: ImageRecord
@@ -91,6 +94,7 @@ class SavedSession:
     conditioning: Conditioning | None = None
     others: tuple[ImageRecord, ...] = ()
     reviewed: frozenset[PromptKey] = frozenset()
+    parents: Lineage = field(default_factory=dict)
 
     @property
     def kept(self) -> dict[PromptKey, KeptMask]:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.segmentation.journal import painting_of
+from napari_anysam.segmentation.lineage import check_lineage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.journal import Entry, Recipe
     from napari_anysam.segmentation.label_census import FoundObject
     from napari_anysam.segmentation.labels import LabelEdit
+    from napari_anysam.segmentation.lineage import Lineage
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.windows import Window
 
@@ -29,6 +31,7 @@ __all__ = [
     "KeptMask",
     "LabelStep",
     "ObjectSummary",
+    "ParentStep",
     "PromptKey",
     "PromptStep",
     "ReviewStep",
@@ -153,6 +156,15 @@ class ReviewStep:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ParentStep:
+    """One object was said to descend from another; None stands for no mother."""
+
+    child: int
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CompoundStep:
     """Steps that are undone and redone together."""
 
@@ -160,7 +172,7 @@ class CompoundStep:
     description: str
 
 
-SimpleStep = PromptStep | LabelStep | ClassStep | ReviewStep
+SimpleStep = PromptStep | LabelStep | ClassStep | ReviewStep | ParentStep
 Step = SimpleStep | CompoundStep
 
 
@@ -185,6 +197,8 @@ class Session:
         All that was written into the labels, in order, without what was undone.
     reviewed : set of (object id, plane)
         What somebody has looked at and found right; propagations leave it as it is.
+    parents : dict
+        Daughter to mother, by object id; see ``lineage``.
 
     Attributes
     ----------
@@ -198,6 +212,7 @@ class Session:
     classes: dict[int, str] = field(default_factory=dict)
     journal: list[Entry] = field(default_factory=list)
     reviewed: set[PromptKey] = field(default_factory=set)
+    parents: dict[int, int] = field(default_factory=dict)
     revision: int = field(default=0, init=False)
     _done: list[Step] = field(default_factory=list)
     _undone: list[Step] = field(default_factory=list)
@@ -285,6 +300,15 @@ class Session:
             self._apply(step, forward=True)
             self._record(step)
 
+    def set_lineage(self, parents: Lineage) -> None:
+        """Say who descends from whom, of all objects; one step for every link that changes."""
+        checked = check_lineage(parents)
+        for child in sorted(self.parents.keys() | checked.keys()):
+            step = ParentStep(child, self.parents.get(child), checked.get(child))
+            if step.before != step.after:
+                self._apply(step, forward=True)
+                self._record(step)
+
     def review(self, keys: Iterable[PromptKey], *, reviewed: bool = True) -> None:
         """Mark objects on planes as reviewed, or take that back."""
         changed = tuple(key for key in keys if (key in self.reviewed) is not reviewed)
@@ -370,6 +394,9 @@ class Session:
         if isinstance(step, ClassStep):
             _set(self.classes, step.object_id, (step.after if forward else step.before) or None)
             return
+        if isinstance(step, ParentStep):
+            _set(self.parents, step.child, step.after if forward else step.before)
+            return
         if isinstance(step, ReviewStep):
             added = step.reviewed is forward
             change = self.reviewed.update if added else self.reviewed.difference_update
@@ -406,7 +433,7 @@ class Session:
 
 
 def keys_of(step: SimpleStep) -> Iterable[PromptKey]:
-    """Return the objects and planes that a simple step is about; none of a class."""
+    """Return the objects and planes that a simple step is about; none of a class or a mother."""
     if isinstance(step, PromptStep):
         return (step.key,)
     if isinstance(step, ReviewStep):

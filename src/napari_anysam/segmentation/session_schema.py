@@ -147,6 +147,8 @@ class RunFile(_Record):
     locked: tuple[tuple[int, int | None], ...] = ()
     repaired: tuple[int, int] | None = None
     memory: Literal["full", "fast"] = "full"
+    absent: tuple[tuple[int, int | None], ...] = ()
+    across: int | None = None
 
 
 class WritingFile(_Record):
@@ -194,6 +196,7 @@ class SessionFile(_Record):
     prompts: tuple[Values, ...]
     classes: dict[int, str]
     reviewed: tuple[tuple[int, int | None], ...] = ()
+    parents: dict[int, int] = Field(default_factory=dict)
     models: tuple[ModelFile, ...]
     conditionings: tuple[Values, ...]
     journal: tuple[EntryFile, ...]

@@ -20,6 +20,7 @@ from napari_anysam.segmentation.journal import (
     Write,
     Writing,
 )
+from napari_anysam.segmentation.lineage import check_lineage
 from napari_anysam.segmentation.mask_options import MaskOptions
 from napari_anysam.segmentation.prompt_files import (
     decode_mask,
@@ -94,6 +95,7 @@ class Describing:
             prompts=_prompts(session.prompts),
             classes=dict(session.classes),
             reviewed=tuple(sorted(session.reviewed, key=_in_order)),
+            parents=dict(session.parents),
             models=tuple(ModelFile(**asdict(model)) for model in self.models),
             conditionings=tuple(one.to_dict() for one in self.conditionings),
             journal=journal,
@@ -157,6 +159,8 @@ class Describing:
             locked=tuple(sorted(run.locked, key=_in_order)),
             repaired=run.repaired,
             memory=run.memory,
+            absent=tuple(sorted(run.absent, key=_in_order)),
+            across=run.across,
         )
 
 
@@ -186,6 +190,7 @@ class Reading:
             prompts=tuple(prompt_from_dict(values) for values in file.prompts),
             classes=file.classes,
             reviewed=frozenset(file.reviewed),
+            parents=check_lineage(file.parents),
             journal=tuple(self._entry(entry) for entry in file.journal),
             object_id=file.object_id,
             plane=file.plane,
@@ -241,6 +246,8 @@ class Reading:
             locked=frozenset(run.locked),
             repaired=run.repaired,
             memory=run.memory,
+            absent=frozenset(run.absent),
+            across=run.across,
         )
 
     def _conditioning(self, position: int) -> Conditioning:

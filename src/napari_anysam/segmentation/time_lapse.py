@@ -67,6 +67,7 @@ def follow_volume_series(
     region: Literal["auto", "plane"] = "auto",
     contrast: Contrast = "auto",
     channel_axis: int | None = None,
+    conditioning: Conditioning | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[SeriesResult]:
     """Follow objects through a time series of volumes; checks at once, computes as asked for.
@@ -90,6 +91,8 @@ def follow_volume_series(
         Half-open range of time points to answer.
     region, contrast, channel_axis
         As in ``propagate``. The contrast is one for the whole series, and cannot follow it.
+    conditioning : Conditioning, optional
+        How planes are shown to the network, in place of ``contrast``.
     cancelled : callable, optional
         Asked between planes; when it answers True the run ends without an exception.
 
@@ -118,7 +121,8 @@ def follow_volume_series(
         from napari_anysam.networks.load import load_model
 
         model = load_model("anysam-nano")
-    conditioning = resolve_conditioning(volumes.all_planes(), contrast)
+    if conditioning is None:
+        conditioning = resolve_conditioning(volumes.all_planes(), contrast)
     run = _Run(model, volumes, conditioning, region, direction, first, last, cancelled or _never)
     run.tracker(volumes.through_z(0))  # a model that cannot follow is told now
     if order == "z":

@@ -1,0 +1,41 @@
+"""Which slider of an image is time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_anysam._napari.coordinates import PlaneFrame
+
+__all__ = ["other_axis", "time_axis"]
+
+_TIME = {"t", "time", "frame", "frames"}
+_SPACE = {"z", "depth", "slice", "plane"}
+
+
+def time_axis(names: tuple[str, ...], frame: PlaneFrame) -> int | None:
+    """Return the data axis that is time, or None.
+
+    It is the one that is called so, else the first with a slider, unless that is called a depth.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of all data axes, as the layer has them.
+    frame : PlaneFrame
+    """
+    hidden = _sliders(frame)
+    called = [axis for axis in hidden if names[axis].lower() in _TIME]
+    others = [axis for axis in hidden if names[axis].lower() not in _SPACE]
+    return next(iter((*called, *others)), None)
+
+
+def other_axis(frame: PlaneFrame, time: int | None) -> int | None:
+    """Return the one data axis with a slider beside time; None if there is none, or several."""
+    others = [axis for axis in _sliders(frame) if axis != time]
+    return others[0] if time is not None and len(others) == 1 else None
+
+
+def _sliders(frame: PlaneFrame) -> list[int]:
+    hidden = sorted(zip(frame.order[:-2], frame.hidden_shape, strict=True))
+    return [axis for axis, length in hidden if length > 1]

@@ -1,0 +1,76 @@
+"""When an object of a lineage lives: a daughter from her birth on, a mother until then.
+
+Where it does not live an object is left out of a run's masks, and takes no pixel from the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_anysam.segmentation.session import PromptKey, Session
+    from napari_anysam.segmentation.tracking_results import PropagationResult
+
+__all__ = ["absences", "living_masks"]
+
+
+def absences(session: Session, numbers: Mapping[int, int]) -> frozenset[PromptKey]:
+    """Return where in time objects cannot be.
+
+    A daughter is born where she has her first mask or prompt, and her mother ends at the first
+    birth.
+
+    Parameters
+    ----------
+    session : Session
+        With the lineage.
+    numbers : mapping of int to int
+        Number of a plane, as the session counts, to its time point.
+
+    Returns
+    -------
+    frozenset of (object id, plane)
+    """
+    births: dict[int, int] = {}
+    for object_id, plane in (*session.kept, *session.prompts):
+        if object_id in session.parents and plane is not None and plane in numbers:
+            time = numbers[plane]
+            births[object_id] = min(births.get(object_id, time), time)
+    ends: dict[int, int] = {}
+    for child, time in births.items():
+        mother = session.parents[child]
+        ends[mother] = min(ends.get(mother, time), time)
+    return frozenset(
+        (object_id, plane)
+        for object_id in births.keys() | ends.keys()
+        for plane, time in numbers.items()
+        if time < births.get(object_id, time) or time >= ends.get(object_id, time + 1)
+    )
+
+
+def living_masks(
+    result: PropagationResult, absent: Collection[int] = ()
+) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Return the masks of objects on a plane, without those that cannot be there.
+
+    Parameters
+    ----------
+    result : PropagationResult
+    absent : collection of int
+        Their pixels go to the others whose masks hold them too.
+
+    Yields
+    ------
+    object id, bool array (H, W)
+    """
+    free = np.isin(result.labels, list(absent)) if absent else None
+    for object_id, mask in zip(result.object_ids, result.masks, strict=True):
+        if object_id not in absent:
+            own = result.labels == object_id
+            yield int(object_id), own if free is None else own | (mask & free)

@@ -1,0 +1,277 @@
+"""Cells that divide, their daughters, tracks, and what is saved and exported of them."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+from gui_scenes import blobs
+from napari.utils.notifications import notification_manager
+from windowless import Work
+
+from napari_anysam._napari.layer_export import layer_export
+from napari_anysam._napari.session_snapshot import snapshot
+from napari_anysam._napari.time_runs import DaughterRun
+from napari_anysam.errors import LineageError
+from napari_anysam.export.tracks import read_tracks
+from napari_anysam.segmentation.divisions import DivisionProposal
+from napari_anysam.segmentation.replay import replay
+from napari_anysam.segmentation.seen_divisions import SeenDivision
+from napari_anysam.segmentation.session_files import load_session, save_session
+
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("one_thread")]
+
+SHAPE = (64, 96)
+BIRTH = 4
+TIMES = 9
+
+
+def centres(time):
+    """One cell until its division, then two that go apart; another one that does not divide."""
+    if time < BIRTH:
+        return [(24, 40, 13)]
+    apart = 11 + 2 * (time - BIRTH)
+    return [(24, 40 - apart, 9), (24, 40 + apart, 8)]
+
+
+def series():
+    return np.stack([blobs(SHAPE, centres(time), seed=time) for time in range(TIMES)])
+
+
+@pytest.fixture
+def followed(loaded_model):
+    """A series in which one cell was clicked at its start and followed to the end."""
+    work = Work(series(), name="cells", scale=(1, 0.5, 0.5), translate=(0, 3, -4))
+    work.viewer.dims.set_point(0, 0)
+    work.keep((0, 24, 40))
+    work.propagate()
+    work.wait(lambda: work.control.divisions.state.in_words.endswith(("divides.", "divide.")))
+    yield work
+    work.control.close()
+
+
+def offered(work):
+    return work.control.divisions.state.offered
+
+
+def accept(work):
+    (division,) = offered(work)
+    work.control.divisions.accept(division)
+    assert work.control._runs.busy
+    work.wait(lambda: not work.control._runs.busy)
+    work.wait(lambda: work.control.divisions._ticket is None)
+
+
+def ids(work):
+    return [np.unique(plane[plane > 0]).tolist() for plane in work.labels]
+
+
+def test_a_cell_that_falls_in_two_is_offered_after_the_run(followed):
+    (division,) = offered(followed)
+    assert (division.parent, division.time) == (1, BIRTH)
+    assert followed.control.divisions.state.in_words == "1 cell divides."
+
+
+def test_accepted_daughters_have_ids_of_their_own_and_undo_takes_them_back(followed):
+    before = followed.labels.copy()
+    accept(followed)
+    session = followed.control.workspace.session
+    daughters = sorted(session.parents)
+    assert session.parents == dict.fromkeys(daughters, 1)
+    assert ids(followed) == [[1]] * BIRTH + [daughters] * (TIMES - BIRTH)
+    left, right = (followed.labels[-1] == one for one in sorted(daughters, key=place_of(followed)))
+    assert left[24, 21]
+    assert right[24, 59]
+    assert not offered(followed)
+    after = followed.labels.copy()
+    followed.control.undo()
+    assert np.array_equal(followed.labels, before)
+    assert session.parents == {}
+    assert len(offered(followed)) == 1
+    followed.control.redo()
+    assert np.array_equal(followed.labels, after)
+    assert sorted(session.parents) == daughters
+
+
+def place_of(work):
+    return lambda one: np.argwhere(work.labels[-1] == one)[:, 1].mean()
+
+
+def test_a_family_comes_back_from_its_folder_and_is_made_again_from_its_prompts(followed, tmp_path):
+    accept(followed)
+    work = followed.control.workspace
+    taken = snapshot(work)
+    save_session(tmp_path, taken.session(), taken.labels())
+    loaded = load_session(tmp_path)
+    assert loaded.session.parents == work.session.parents
+    assert np.array_equal(replay(loaded, followed.image.data), followed.labels)
+
+
+def test_another_run_leaves_mothers_and_daughters_to_their_times(followed, tmp_path):
+    accept(followed)
+    before = ids(followed)
+    followed.propagate()
+    assert ids(followed) == before
+    shares = [(plane > 0).sum() for plane in followed.labels]
+    assert min(shares[BIRTH:]) > 300  # the mother takes nothing from her daughters
+    taken = snapshot(followed.control.workspace)
+    save_session(tmp_path, taken.session(), taken.labels())
+    again = replay(load_session(tmp_path), followed.image.data)
+    assert np.array_equal(again, followed.labels)
+
+
+def test_what_was_dismissed_is_not_offered_again(followed):
+    divisions = followed.control.divisions
+    divisions.dismiss(offered(followed)[0])
+    assert divisions.state.in_words == "No cell divides."
+    divisions.look()
+    followed.wait(lambda: divisions._ticket is None)
+    assert not offered(followed)
+
+
+def test_a_mother_that_was_reviewed_later_on_is_not_ended(followed):
+    session, before = followed.control.workspace.session, followed.labels.copy()
+    session.review([(1, BIRTH + 1)])
+    followed.control.divisions.accept(offered(followed)[0])
+    assert "reviewed at time point 5" in str(notification_manager.records[-1].message)
+    assert not followed.control._runs.busy
+    assert np.array_equal(followed.labels, before)
+
+
+def test_a_stack_of_depths_has_no_time(followed):
+    assert not followed.control.tracks.why_not
+    followed.image.axis_labels = ("z", "y", "x")
+    assert "no time axis" in followed.control.divisions.state.no_look
+    assert "first axis is time" in followed.control.tracks.why_not
+
+
+def test_tracks_lie_on_the_image_and_follow_the_labels(followed):
+    tracks, viewer = followed.control.tracks, followed.viewer
+
+    def show():
+        tracks.show()
+        followed.wait(lambda: tracks._ticket is None)
+        return viewer.layers["cells tracks"]
+
+    layer = show()
+    assert len(layer.data) == TIMES
+    assert np.allclose(layer.scale, followed.image.scale)
+    assert np.allclose(layer.translate, followed.image.translate)
+    accept(followed)
+    assert show() is layer
+    daughters = sorted(followed.control.workspace.session.parents)
+    assert dict(layer.graph) == {one: [1] for one in daughters}
+    assert np.unique(layer.data[:, 0]).tolist() == [1, *daughters]
+    followed.control.undo()
+    assert show() is layer
+    assert not layer.graph
+    assert len(layer.data) == TIMES
+
+
+@pytest.mark.parametrize("name", ["tracks", "ctc"])
+def test_the_lineage_is_exported_with_the_labels(followed, tmp_path, name):
+    accept(followed)
+    path = tmp_path / ("tracks.csv" if name == "tracks" else "01_RES")
+    layer_export(followed.control.labels, None, path, name)()
+    daughters = sorted(followed.control.workspace.session.parents)
+    if name == "tracks":
+        assert read_tracks(path).graph == {one: [1] for one in daughters}
+    else:
+        rows = [row.split() for row in (path / "res_track.txt").read_text().splitlines()]
+        assert {int(row[0]): int(row[3]) for row in rows} == {1: 0, **dict.fromkeys(daughters, 1)}
+
+
+def test_the_dock_says_what_divides_shows_it_and_lets_it_be_accepted(desk):
+    image = desk.add(series(), name="cells")
+    desk.viewer.dims.set_point(0, 0)
+    desk.click(image, (0, 24, 40))
+    desk.wait(lambda: desk.preview is not None)
+    time = desk.widget.time
+    assert not time.accept_button.isEnabled()
+    assert "in the list first" in time.accept_button.toolTip()
+    desk.press(desk.widget.stack.run_button)
+    desk.wait(lambda: time.words.text() == "1 cell divides.")
+    assert time.list.item(0).text() == f"object 1, time {BIRTH}"
+    assert time.minimumSizeHint().width() <= 250
+    desk.press(time.show_button)
+    assert round(desk.viewer.dims.point[0]) == BIRTH
+    desk.press(time.accept_button)
+    desk.wait(lambda: not desk.control._runs.busy and time.words.text() == "No cell divides.")
+    assert set(np.unique(desk.labels[-1])) == {0, *desk.control.workspace.session.parents}
+    desk.press(time.tracks_button)
+    desk.wait(lambda: "cells tracks" in desk.viewer.layers)
+    assert dict(desk.viewer.layers["cells tracks"].graph).keys() == set(
+        desk.control.workspace.session.parents
+    )
+
+
+@pytest.fixture
+def volumes(loaded_model):
+    """One bright ball in three volumes, clicked on the middle plane of the second."""
+    planes = [
+        [blobs((48, 64), [(22 + time, 30, 11 - abs(plane - 1))], seed=time) for plane in range(3)]
+        for time in range(3)
+    ]
+    work = Work(np.array(planes), name="volumes")
+    work.viewer.dims.set_point((0, 1), (1, 1))
+    work.keep((1, 1, 23, 30))
+    yield work
+    work.control.close()
+
+
+def follow_volumes(work):
+    assert not work.control.cannot_follow_volumes
+    work.control.follow_volumes()
+    assert work.control.status.total == 9
+    assert work.control.cannot_follow_volumes.startswith("Something runs already")
+
+
+def finish(work):
+    work.wait(lambda: not work.control._runs.busy)
+
+
+def test_one_id_goes_through_z_and_t_is_undone_at_once_and_made_again(volumes, tmp_path):
+    session = volumes.control.workspace.session
+    reviewed = (1, volumes.control.workspace.frame().at(0, 2).number)
+    session.review([reviewed])
+    follow_volumes(volumes)
+    finish(volumes)
+    filled = (volumes.labels == 1).any(axis=(2, 3))
+    assert filled.sum() == 8
+    assert not filled[2, 1]  # reviewed as empty
+    taken = snapshot(volumes.control.workspace)
+    save_session(tmp_path, taken.session(), taken.labels())
+    again = replay(load_session(tmp_path), volumes.image.data)
+    assert np.array_equal(again, volumes.labels)
+    volumes.control.undo()
+    assert np.argwhere(volumes.labels.any(axis=(2, 3))).tolist() == [[1, 1]]
+
+
+def test_a_cancelled_run_through_z_and_t_keeps_what_it_wrote(volumes):
+    follow_volumes(volumes)
+    volumes.wait(lambda: volumes.control.status.done >= 2)
+    volumes.control.cancel()
+    finish(volumes)
+    filled = (volumes.labels == 1).any(axis=(2, 3))
+    assert 2 <= filled.sum() < 9
+    assert not volumes.control.cannot_follow_volumes
+
+
+def test_a_cell_that_lies_on_other_planes_too_is_not_divided_on_one(volumes):
+    work = volumes.control.workspace
+    left, right = np.zeros((2, 48, 64), bool)
+    left[10:20, 10:20], right[10:20, 24:34] = True, True
+    division = SeenDivision(DivisionProposal(1, 1, (left, right)), (0, 0))
+    for depth, refused in (
+        (1, nullcontext()),
+        (0, pytest.raises(LineageError, match="planes too")),
+    ):
+        frame = work.frame().at(1, depth)
+        arguments = (volumes.control._clicking.running.model, None, *[lambda *_: None] * 3)
+        with refused:
+            DaughterRun(division, 0, nullcontext, work, frame, *arguments)
+
+
+def test_one_slider_is_not_enough_for_z_and_t(followed):
+    assert "two sliders" in followed.control.cannot_follow_volumes
