@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_anysam._napari.appearance import record_look
 from napari_anysam._napari.pixels import stack_of
 from napari_anysam._napari.workspace import LabelChange
-from napari_anysam.errors import CapabilityError, PromptError
+from napari_anysam.errors import CapabilityError, PromptError, RunError
 from napari_anysam.segmentation.journal import Run, record_of
 from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.session import KeptMask
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.tracking import Tracker
     from napari_anysam.segmentation.tracking_results import PropagationResult
 
-__all__ = ["Propagation", "StackAxis", "StackRange", "reason_not_to_propagate"]
+__all__ = ["Propagation", "StackAxis", "StackRange", "overtaken", "reason_not_to_propagate"]
 
 _REFRESH_SECONDS = 0.1
 
@@ -160,7 +160,9 @@ class Propagation:
         self._seen: set[int] = set()
         self._started = self._refreshed = time.monotonic()
         self._ticket: Ticket | None = None
+        self._session = work.session
         self._abandoned = False
+        self._overtaken: RunError | None = None
 
     @property
     def done(self) -> int:
@@ -241,8 +243,15 @@ class Propagation:
             doubts=assessment.reasons,
         )
 
+    def _may_write(self) -> bool:
+        """Tell whether the labels are still the run's; in others its edits would do damage."""
+        if self.work.session is not self._session and not self._abandoned:
+            self._overtaken = overtaken(self.title)
+            self.abandon()
+        return not self._abandoned
+
     def _write(self, plane: Plane) -> None:
-        if self._abandoned:
+        if not self._may_write():
             return
         position, masks = plane
         frame = self._frame.at(self._where.axis, position)
@@ -263,7 +272,7 @@ class Propagation:
             self._on_change()
 
     def _finish(self, error: Exception | None) -> None:
-        if not self._abandoned:
+        if self._may_write():
             self.work.record(self._change, self.title, self._run())
             self.work.publish()
             self._refresh(now=True)
@@ -272,7 +281,7 @@ class Propagation:
             self._planes,
             self._look,
         )  # an ended run is still looked at, and may be for long
-        self._on_end(error)
+        self._on_end(error or self._overtaken)
 
     def _run(self) -> Run | None:
         """Return how the objects were followed; None if the run ended before it began."""
@@ -322,6 +331,14 @@ class Propagation:
             return replace(self.work.session.prompts[key], plane=position)
         mask = kept.window.whole(self._frame.plane_shape)
         return Prompt(key[0], position, mask=mask)
+
+
+def overtaken(title: str) -> RunError:
+    """Return the error of a run whose image got another history while it ran."""
+    return RunError(
+        f"Other labels were chosen, or the axes were rolled, so the {title} has ended; what it had "
+        "written stays in its layer. Begin it again."
+    )
 
 
 def _planes_to_come(where: StackRange, anchors: list[int]) -> int:
