@@ -1,7 +1,9 @@
-"""Memory that runs out on purpose: torch's own error, raised by a hook inside a real network."""
+"""Memory and disks that run out on purpose, with the errors of torch and of the kernel."""
 
+import signal
 from contextlib import contextmanager
 
+import pytest
 import torch
 
 CPU = torch.device("cpu")
@@ -53,3 +55,17 @@ def no_room_on_the_card(model, module, *, after=0):
         yield calls
     finally:
         hook.remove()
+
+
+@contextmanager
+def no_file_larger_than(nbytes):
+    """Let the kernel refuse to write more into a file, as a full disk does (EFBIG)."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)

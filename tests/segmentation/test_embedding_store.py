@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 import torch
 
 from embedding_writer import NAMES, Model, embedding_of, is_right
+from faults import no_file_larger_than
 from napari_anysam import load_model
 from napari_anysam.errors import AnySAMWarning, EmbeddingError
 from napari_anysam.images.conditioning import Conditioning
@@ -100,20 +100,6 @@ def test_a_damaged_file_is_no_hit_and_goes(store, damage):
     path.write_bytes(kept.get(damage, content))
     assert store.get("3", Model) is None
     assert not path.exists()
-
-
-@contextmanager
-def no_file_larger_than(nbytes):
-    """Let the kernel refuse to write more into a file, as a full disk does (EFBIG)."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(store):

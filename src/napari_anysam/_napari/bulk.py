@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from napari_anysam._napari.bulk_questions import answer_prompts
 from napari_anysam._napari.pixels import plane_source
+from napari_anysam._napari.propagation import overtaken
 from napari_anysam._napari.workspace import LabelChange
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.inference import InferenceThread, Ticket
     from napari_anysam._napari.pixels import PlaneSource
     from napari_anysam._napari.workspace import Workspace
+    from napari_anysam.errors import RunError
     from napari_anysam.segmentation.interactive import PlanePredictor
     from napari_anysam.segmentation.mask_options import MaskOptions
     from napari_anysam.segmentation.prompts import Box, Prompt
@@ -173,7 +175,9 @@ class BulkRun:
         self._prompts: list[Prompt] = []
         self._refreshed = 0.0
         self._ticket: Ticket | None = None
+        self._session = work.session
         self._abandoned = False
+        self._overtaken: RunError | None = None
 
     def start(self, inference: InferenceThread) -> None:
         """Begin; returns at once."""
@@ -204,8 +208,15 @@ class BulkRun:
                 if cancelled():
                     return
 
+    def _may_write(self) -> bool:
+        """Tell whether the labels are still the run's; in others its edits would do damage."""
+        if self.work.session is not self._session and not self._abandoned:
+            self._overtaken = overtaken(self.title)
+            self.abandon()
+        return not self._abandoned
+
     def _write(self, turn: Progress) -> None:
-        if self._abandoned:
+        if not self._may_write():
             return
         self.done, self.total = turn.done, turn.total
         next_id = self.work.next_object_id()
@@ -235,7 +246,7 @@ class BulkRun:
             self.work.target.layer.refresh()
 
     def _finish(self, error: Exception | None) -> None:
-        if not self._abandoned:
+        if self._may_write():
             session = self.work.session
             with session.together(self.title):
                 if self._new_prompts:
@@ -245,4 +256,4 @@ class BulkRun:
                 self.work.record(self._change, self.title)
             self.work.publish()
             self._refresh(now=True)
-        self._on_end(error)
+        self._on_end(error or self._overtaken)

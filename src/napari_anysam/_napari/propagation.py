@@ -12,7 +12,7 @@ from napari_anysam._napari.pixels import stack_of
 from napari_anysam._napari.stack_prompts import anchor_keys, as_anchor, positions_in_stack
 from napari_anysam._napari.time_axis import time_axis
 from napari_anysam._napari.workspace import LabelChange
-from napari_anysam.errors import CapabilityError, PromptError
+from napari_anysam.errors import CapabilityError, PromptError, RunError
 from napari_anysam.segmentation.journal import Run, Writing, record_of
 from napari_anysam.segmentation.lifetimes import absences, living_masks
 from napari_anysam.segmentation.session import KeptMask
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.tracking import Tracker
     from napari_anysam.segmentation.tracking_results import PropagationResult
 
-__all__ = ["Propagation", "StackAxis", "StackRange", "reason_not_to_propagate"]
+__all__ = ["Propagation", "StackAxis", "StackRange", "overtaken", "reason_not_to_propagate"]
 
 _REFRESH_SECONDS = 0.1
 
@@ -162,7 +162,9 @@ class Propagation:
         self._seen: set[int] = set()
         self._started = self._refreshed = time.monotonic()
         self._ticket: Ticket | None = None
+        self._session = work.session
         self._abandoned = False
+        self._overtaken: RunError | None = None
 
     @property
     def done(self) -> int:
@@ -271,8 +273,15 @@ class Propagation:
             doubts=assessment.reasons,
         )
 
+    def _may_write(self) -> bool:
+        """Tell whether the labels are still the run's; in others its edits would do damage."""
+        if self.work.session is not self._session and not self._abandoned:
+            self._overtaken = overtaken(self.title)
+            self.abandon()
+        return not self._abandoned
+
     def _write(self, plane: Plane) -> None:
-        if self._abandoned:
+        if not self._may_write():
             return
         position, masks = plane
         frame = self._frame_at(position)
@@ -296,7 +305,7 @@ class Propagation:
             self._on_change()
 
     def _finish(self, error: Exception | None) -> None:
-        if not self._abandoned:
+        if self._may_write():
             self.work.run_so_far = None
             self._keep_step()
             self.work.publish()
@@ -306,7 +315,7 @@ class Propagation:
             self._planes,
             self._look,
         )  # an ended run is still looked at, and may be for long
-        self._on_end(error)
+        self._on_end(error or self._overtaken)
 
     def _keep_step(self) -> None:
         """Make what was written one step of the history."""
@@ -361,6 +370,14 @@ class Propagation:
 
     def _as_seen(self, key: PromptKey, position: int) -> Prompt:
         return as_anchor(self.work.session, key, position)
+
+
+def overtaken(title: str) -> RunError:
+    """Return the error of a run whose image got another history while it ran."""
+    return RunError(
+        f"Other labels were chosen, or the axes were rolled, so the {title} has ended; what it had "
+        "written stays in its layer. Begin it again."
+    )
 
 
 def _planes_to_come(where: StackRange, anchors: list[int]) -> int:

@@ -93,7 +93,7 @@ class DaughterRun(Propagation):
         return list(self._daughters)
 
     def _write(self, plane: Plane) -> None:
-        if not self._abandoned and not self._written:
+        if self._may_write() and not self._written:
             for frame in self._ending:
                 gone: dict[PromptKey, KeptMask | None] = {(self._mother, frame.number): None}
                 self.work.write(self._erased, gone, frame)

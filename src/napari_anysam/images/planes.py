@@ -6,6 +6,7 @@ the caller names. Nothing is read when a ``Planes`` is made: shape and dtype are
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 from collections.abc import Sequence
@@ -134,6 +135,12 @@ class Planes:
     def scales(self) -> tuple[int, ...]:
         """By how much the levels are smaller than the first one, ascending from 1."""
         return tuple(sorted(self._levels))
+
+    def without_levels(self) -> Planes:
+        """Return the same planes, of the first level alone."""
+        planes = copy.copy(self)
+        planes._levels = {1: self._array}
+        return planes
 
     @property
     def count(self) -> int:

@@ -23,7 +23,7 @@ from napari_anysam.segmentation.tracking_memories import span_used
 from napari_anysam.segmentation.tracking_merge import Assessed, grown
 from napari_anysam.segmentation.tracking_pass import Follower
 from napari_anysam.segmentation.tracking_plan import make_plan
-from napari_anysam.segmentation.tracking_results import PropagationResult, compose
+from napari_anysam.segmentation.tracking_results import PropagationResult, check_size, compose
 from napari_anysam.segmentation.tracking_source import PlaneSource
 from napari_anysam.segmentation.tracking_state import RunState
 from napari_anysam.segmentation.tracking_watch import Watch
@@ -95,7 +95,8 @@ class Tracker:
     Raises
     ------
     CapabilityError
-        If the model cannot track, or ``region`` or ``memory`` is none of the above.
+        If the model cannot track, ``region`` or ``memory`` is none of the above, or planes are
+        larger than results can be (`tracking_results.MOST_PIXELS`).
     OptionsError
         If ``memory_threshold`` is not between 0 and 1, or ``anchor_limit`` is below 2.
     """
@@ -128,6 +129,7 @@ class Tracker:
             )
         if anchor_limit is not None and anchor_limit < 2:
             raise OptionsError(f"anchor_limit is {anchor_limit!r}; use a number from 2 up.")
+        check_size(planes.plane_shape)
         span_used(model, memory)
         self._memory = memory
         self._model = model
@@ -409,7 +411,8 @@ def propagate(
     ImageError
         If the stack is empty or its layout is not known.
     CapabilityError
-        If the model segments single images only, or ``region`` or ``memory`` is unknown.
+        If the model segments single images only, ``region`` or ``memory`` is unknown, or planes
+        have more than 2**28 pixels.
     """
     from napari_anysam.images.conditioning import resolve_conditioning
     from napari_anysam.images.planes import Planes

@@ -113,12 +113,12 @@ def _single_plane_answers(
     """Answer as ``segment`` does, so that a preview holds; a mask is its own answer, unchanged."""
     asked = [place for place, prompt in enumerate(prompts) if prompt.mask is None]
     answers = {
-        place: mask_answer(mask_in(prompt, Region.whole(source.shape)))
+        place: _given(prompt, Region.whole(source.shape))
         for place, prompt in enumerate(prompts)
         if prompt.mask is not None
     }
     predictions = PlanePredictor(model, source.cache).predict_many(
-        lambda: source.pixels(plane),
+        source.pixels(plane),
         source.key(plane),
         source.shape,
         [prompts[place] for place in asked],
@@ -128,6 +128,18 @@ def _single_plane_answers(
         best = prediction.best
         answers[place] = Answer(best.region, best.full_logits(), best.score, _PRESENT_LOGIT)
     return [answers[place] for place in range(len(prompts))]
+
+
+def _given(prompt: Prompt, whole: Region) -> Answer:
+    """Return the answer that is a prompt's mask, without drawing more of the plane than it has."""
+    if prompt.mask_origin is None:
+        return mask_answer(mask_in(prompt, whole))
+    _, window = Region(*prompt.mask_origin, *np.asarray(prompt.mask).shape).overlap(whole)
+    rows, columns = window
+    part = Region(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
+    answer = mask_answer(mask_in(prompt, part))
+    own = answer.region
+    return replace(answer, region=Region(part.row + own.row, part.column + own.column, *own.shape))
 
 
 def _told(model: TrackingModel, prompt: Prompt, whole: Region) -> Prompt:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_anysam.errors import CapabilityError
 from napari_anysam.segmentation.regions import Region
 from napari_anysam.segmentation.windows import tight_window
 
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.tracking_merge import Assessed
     from napari_anysam.segmentation.windows import Window
 
-__all__ = ["Answer", "PackedAnswer", "PropagationResult", "compose", "mask_answer"]
+__all__ = ["Answer", "PackedAnswer", "PropagationResult", "check_size", "compose", "mask_answer"]
 
 _MASK_LOGIT = 10.0
+
+MOST_PIXELS = 2**28
+"""Pixels of the largest plane whose labels are an array: 1 GB of them, as much of logits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +129,17 @@ def mask_answer(mask: NDArray[np.bool_]) -> Answer:
     rows, columns = _extent(mask)
     logits = np.where(mask[rows, columns], _MASK_LOGIT, -_MASK_LOGIT).astype(np.float32)
     return Answer(Region(rows.start, columns.start, *logits.shape), logits, 1.0, _MASK_LOGIT)
+
+
+def check_size(plane_shape: tuple[int, int]) -> None:
+    """Raise CapabilityError if a result, which is an array of the plane's shape, is too large."""
+    height, width = plane_shape
+    if height * width > MOST_PIXELS:
+        raise CapabilityError(
+            f"Planes of {height} x {width} pixels are too large to be propagated as a whole; cut "
+            "out the part that holds the objects, or take a coarser level (--level on the command "
+            "line)."
+        )
 
 
 def compose(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anysam.networks import out_of_memory
 from napari_anysam.segmentation.embedding_store import content_name
+from napari_anysam.segmentation.plane_pixels import MOST_PIXELS, WholePlane, WindowedPlane
 from napari_anysam.segmentation.reading_ahead import ReadAhead
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari_anysam.networks.protocol import Embedding, PromptableModel
     from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.embeddings import EmbeddingCache
+    from napari_anysam.segmentation.plane_pixels import PlanePixels
     from napari_anysam.segmentation.regions import Region
 
 __all__ = ["PlaneSource"]
@@ -30,6 +32,9 @@ HELD_BYTES = 2**27
 
 class PlaneSource:
     """Encodes regions of planes; a plane is read once for all its regions on a visit.
+
+    Of planes beyond `plane_pixels.MOST_PIXELS` only what the regions need is read, and nothing is
+    held or read ahead.
 
     Parameters
     ----------
@@ -71,6 +76,9 @@ class PlaneSource:
         # What is stored of fp32 networks is rounded, and a run shall not depend on what was stored.
         self._store = None if model.precision == "fp32" else store
         self._model = model
+        # Regions that move would have to keep to the pixels of coarser levels.
+        self._planes = planes.without_levels()
+        self._windowed = planes.plane_shape[0] * planes.plane_shape[1] > MOST_PIXELS
         self._reader = ReadAhead(planes.read)
         self._conditioning = conditioning
         self._held: OrderedDict[int, NDArray[Any]] = OrderedDict()
@@ -80,7 +88,7 @@ class PlaneSource:
         key = (self._model.key, self.key(plane), region)
         embedding = self.cache.get(key)
         if embedding is None:
-            pixels = self._conditioning.at(plane).apply(self._read(plane)[region.slices])
+            pixels = self._seen(plane, region)
             embedding = self._stored(pixels)
             if embedding is None:
                 embedding = out_of_memory.encode(self._model, pixels, cancelled=self.cancelled)
@@ -98,9 +106,20 @@ class PlaneSource:
             return None
         return self._store.get(content_name(self._model, pixels), self._model)
 
-    def pixels(self, plane: int) -> NDArray[np.uint8]:
-        """Return a whole plane as the network sees it, uint8 (H, W, 3)."""
-        return self._conditioning.at(plane).apply(self._read(plane))
+    def pixels(self, plane: int) -> PlanePixels:
+        """Return a plane as the network sees it, to be read region by region."""
+        if self._windowed:
+            return self._window(plane)
+        return WholePlane(lambda: self._conditioning.at(plane).apply(self._read(plane)))
+
+    def _seen(self, plane: int, region: Region) -> NDArray[np.uint8]:
+        """Return a region as the network sees it, uint8 (h, w, 3)."""
+        if self._windowed:
+            return self._window(plane).read(region, self._model.image_size)
+        return self._conditioning.at(plane).apply(self._read(plane)[region.slices])
+
+    def _window(self, plane: int) -> WindowedPlane:
+        return WindowedPlane(self._planes, self._conditioning.at(plane), plane)
 
     def _read(self, plane: int) -> NDArray[Any]:
         """Read a plane unless it is held; the last few are, for regions that move."""
