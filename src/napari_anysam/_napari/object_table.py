@@ -122,8 +122,9 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             with_key(cannot_split or "Make what this mask leaves out an object.", "split")
         )
         self.pick_button.setEnabled(bool(summaries))
+        words = "Click an object in the image to go on with it."
         self.pick_button.setToolTip(
-            with_key("Click an object in the image to go on with it.", "pick")
+            with_key(words if summaries else "There are no objects yet.", "pick")
         )
         self._allow()
 

@@ -39,6 +39,7 @@ _LIVE = (
     "Follow every accepted mask outward at once, until the object ends; a correction follows it "
     "anew."
 )
+_ONE_PLANE = "This image has one plane only."
 
 
 class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
@@ -56,14 +57,10 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.axis.setMinimumContentsLength(6)
-        self.axis.setToolTip("The slider to follow the objects along.")
         self.first, self.last = QSpinBox(), QSpinBox()
-        self.first.setToolTip("First plane that is segmented.")
-        self.last.setToolTip("Last plane that is segmented.")
         self.direction = QComboBox()
         for title, _ in _DIRECTIONS:
             self.direction.addItem(title)
-        self.direction.setToolTip("Where to go from the planes on which objects are marked.")
         self.run_button = QPushButton("Propagate")
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
@@ -109,8 +106,8 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def show_status(self, status: Status) -> None:
         """Show what can be done and how far a run is."""
+        self._explain()
         reason = why_not("propagate", status)
-        self.live.setToolTip(with_key(_LIVE, "live"))
         self.run_button.setText(f"Propagate ({in_words('propagate')})")
         self.run_button.setEnabled(not reason)
         words = "Follow every marked object through these planes."
@@ -127,6 +124,20 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             self.progress.setRange(0, status.total)
             self.progress.setValue(status.done)
             self.left.setText(progress_in_words(status))
+
+    def _explain(self) -> None:
+        """Say what the fields do, or that an image of one plane has no use for them."""
+        has_axes = bool(self._axes)
+        for field, words in (
+            (self.axis, "The slider to follow the objects along."),
+            (self.first, "First plane that is segmented."),
+            (self.last, "Last plane that is segmented."),
+            (self.direction, "Where to go from the planes on which objects are marked."),
+            (self.live, _LIVE),
+        ):
+            field.setEnabled(has_axes)
+            field.setToolTip(words if has_axes else _ONE_PLANE)
+        self.live.setToolTip(with_key(self.live.toolTip(), "live"))
 
     def _on_axis(self, index: int) -> None:
         length = self._axes[index].length if 0 <= index < len(self._axes) else 1
