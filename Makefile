@@ -5,13 +5,17 @@ OUTPUT ?= demo-output
 RUN = $(VENV)/bin/python
 DISPLAYED = tools/with_display.sh
 
-.PHONY: demo test test-network lint screenshots benchmark wheel test-wheel system clean
+.PHONY: demo test test-pyside6 test-network lint screenshots benchmark wheel test-wheel system clean
 
 demo: $(VENV)/.installed system  ## segment and propagate on real images, and show napari
 	$(DISPLAYED) $(RUN) tools/demo.py --output $(OUTPUT)
 
 test: $(VENV)/.installed system  ## every test, with a real napari viewer on a virtual screen
 	ANYSAM_VIRTUAL_SCREEN=always $(DISPLAYED) $(RUN) -m pytest
+
+test-pyside6: $(VENV)/pyside6/.installed system  ## the tests of the window with the other binding of Qt
+	ANYSAM_VIRTUAL_SCREEN=always QT_API=pyside6 PYTEST_QT_API=pyside6 PYTHONPATH=$(VENV)/pyside6 \
+		$(DISPLAYED) $(RUN) -m pytest tests/gui
 
 test-network: $(VENV)/.installed  ## official weights of every family, downloaded and asked for coins
 	ANYSAM_TEST_NETWORK=1 $(RUN) -m pytest -s tests/real_weights
@@ -47,6 +51,12 @@ $(VENV)/.installed: pyproject.toml
 	SAM2_BUILD_CUDA=0 $(RUN) -m pip install --quiet --no-build-isolation "sam2>=1.1"
 	$(RUN) -m pip install --quiet --no-build-isolation --editable ".[test]"
 	$(RUN) -m pip install --quiet --no-deps "ultralytics>=8.3.60" opencv-python-headless
+	touch $@
+
+# In a folder beside PyQt6, which goes on being the binding of all else. From PySide6 6.11 on, on
+# Python 3.11, napari's own window loses references to None until the process aborts.
+$(VENV)/pyside6/.installed: $(VENV)/.installed
+	$(RUN) -m pip install --quiet --upgrade --target $(VENV)/pyside6 "PySide6_Essentials>=6.5,<6.11"
 	touch $@
 
 clean:

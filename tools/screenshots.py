@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
+from PIL import Image
 from qtpy.QtWidgets import QApplication
 from skimage.filters import threshold_otsu
-from skimage.io import imsave
 from skimage.measure import label, regionprops
 
 from napari_anysam._napari.active_model import active_model
@@ -39,6 +39,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     segment_coins(folder / "segment_coins.png")
     propagate_stack(folder / "propagate_stack.png")
+    review_stack(folder / "review_stack.png", folder / "review_strip.png")
+    show_keys(folder / "keys.png")
     choose_model(folder / "model_manager.png")
 
 
@@ -57,19 +59,35 @@ def segment_coins(path: Path) -> None:
 def propagate_stack(path: Path) -> None:
     """Show nuclei on their way through a stack."""
     viewer, widget = open_window("stack")
-    truth = next(layer for layer in viewer.layers if "truth" in layer.name)
-    truth.visible = False
-    image = widget.controller.image
-    plane = image.data.shape[0] // 2
-    viewer.dims.set_point(0, float(image.data_to_world((plane, 0, 0))[0]))
-    for centre in lonely_centres(truth.data[plane])[:8]:
-        click(widget, (plane, *centre))
-        widget.controller.accept()
-    widget.stack.ask_to_propagate()
+    plane = begin_propagation(viewer, widget, objects=8)
     total = widget.controller.status.total
     wait(lambda: widget.controller.status.done >= total * 2 // 3)
-    viewer.dims.set_point(0, float(image.data_to_world((plane + 2, 0, 0))[0]))
+    show_plane(viewer, widget, plane + 2)
     save(viewer, path)
+
+
+def review_stack(path: Path, strip: Path) -> None:
+    """Show a plane that is doubtful after a run, and another one that was reviewed."""
+    viewer, widget = open_window("stack")
+    begin_propagation(viewer, widget, objects=5)
+    wait(lambda: widget.controller.status.stage is not Stage.PROPAGATING)
+    widget.controller.go_to_mark("doubtful", 1)
+    widget.controller.toggle_reviewed()
+    widget.controller.go_to_mark("doubtful", 1)
+    widget.stack_fold.collapse(animate=False)
+    widget.objects_fold.collapse(animate=False)
+    let_window_draw()
+    widget.review.grab().save(str(strip))
+    save(viewer, path)
+
+
+def show_keys(path: Path) -> None:
+    """Show the panel of all keys."""
+    viewer, widget = open_window("coins")
+    widget.help_button.click()
+    let_window_draw()
+    widget.help.grab().save(str(path))
+    viewer.close()
 
 
 def choose_model(path: Path) -> None:
@@ -83,9 +101,7 @@ def choose_model(path: Path) -> None:
     wait(lambda: "cores" in manager.chooser.device.itemText(0))
     manager.chooser.kind.setCurrentIndex(manager.chooser.kind.findData("electron"))
     manager.chooser.kind.activated.emit(manager.chooser.kind.currentIndex())
-    for _ in range(50):
-        QApplication.processEvents()
-        time.sleep(0.01)
+    let_window_draw()
     manager.grab().save(str(path))
     viewer.close()
 
@@ -99,6 +115,24 @@ def open_window(sample: str) -> tuple[Any, SegmentWidget]:
     viewer.open_sample("napari-anysam", sample)
     wait(lambda: widget.controller.image is not None)
     return viewer, widget
+
+
+def begin_propagation(viewer: Any, widget: SegmentWidget, objects: int) -> int:
+    """Click nuclei on the plane in the middle and begin to follow them; return that plane."""
+    truth = next(layer for layer in viewer.layers if "truth" in layer.name)
+    truth.visible = False
+    plane = widget.controller.image.data.shape[0] // 2
+    show_plane(viewer, widget, plane)
+    for centre in lonely_centres(truth.data[plane])[:objects]:
+        click(widget, (plane, *centre))
+        widget.controller.accept()
+    widget.stack.ask_to_propagate()
+    return plane
+
+
+def show_plane(viewer: Any, widget: SegmentWidget, plane: int) -> None:
+    """Move the slider."""
+    viewer.dims.set_point(0, float(widget.controller.image.data_to_world((plane, 0, 0))[0]))
 
 
 def click(widget: SegmentWidget, place: tuple[float, ...]) -> None:
@@ -136,13 +170,19 @@ def wait(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+def let_window_draw() -> None:
+    """Run the event loop until the window has drawn what has changed."""
+    for _ in range(50):
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
 def save(viewer: Any, path: Path) -> None:
     """Write what the window shows, then close it."""
     viewer.reset_view()
-    for _ in range(20):
-        QApplication.processEvents()
-        time.sleep(0.02)
-    imsave(path, viewer.screenshot(canvas_only=False, flash=False)[..., :3], check_contrast=False)
+    let_window_draw()
+    pixels = viewer.screenshot(canvas_only=False, flash=False)[..., :3]
+    Image.fromarray(pixels).quantize(256, kmeans=4).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size // 1024} KB")
     viewer.close()
 

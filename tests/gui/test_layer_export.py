@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QLineEdit
 from napari_anysam._napari.layer_export import layer_export
 from napari_anysam._napari.status import Stage
 from napari_anysam.errors import LabelFileError
+from napari_anysam.export.formats import FORMATS
 from napari_anysam.images.files import read_labels
 from napari_anysam.images.geometry import Geometry
 
@@ -116,3 +117,9 @@ def test_the_button_writes_what_was_accepted(desk, tmp_path):
     section.replace.setChecked(True)
     section.export_to(path)
     desk.wait(lambda: section.words.text().startswith("Written"))
+
+
+@pytest.mark.gui
+def test_every_format_is_on_offer(desk):
+    offered = desk.widget.export.format
+    assert {offered.itemData(row) for row in range(offered.count())} == set(FORMATS)

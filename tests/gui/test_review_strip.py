@@ -107,6 +107,10 @@ def test_keys_go_from_prompt_to_prompt_and_from_doubt_to_doubt(desk, stack):
     assert plane(desk) == 1
     desk.key(Qt.Key.Key_K)
     assert plane(desk) == 5
+    section = desk.widget.review
+    desk.wait(lambda: not section.next_button.isEnabled())
+    assert section.next_button.toolTip() == "There are no doubtful planes after this one. (K)"
+    assert section.previous_button.isEnabled()
     desk.key(Qt.Key.Key_J)
     assert plane(desk) == 1
     desk.key(Qt.Key.Key_Q, CTRL_SHIFT)

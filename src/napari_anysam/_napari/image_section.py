@@ -21,7 +21,16 @@ __all__ = ["ImageSection"]
 SETTLE_MILLISECONDS = 300
 """How long the look of the image must stay the same before it is encoded again."""
 
-_FIXED = "the same everywhere"
+_FIXED = "constant"
+_ONE_PLANE = "This image has one plane only."
+_AHEAD = (
+    "While you move along a stack with prompts, the next planes are encoded, so that a click there "
+    "need not wait. On by itself for models that encode within two seconds."
+)
+_BLEND = (
+    "Visible layers of the same pixels are one picture, as napari draws them; without, the chosen "
+    "image is seen alone."
+)
 
 
 class ImageSection(QWidget):  # type: ignore[misc]  # Qt has no types here
@@ -43,23 +52,15 @@ class ImageSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             "What the model sees: the image with its contrast, as napari shows it."
         )
         self.window_combo = _short_combo()
-        self.window_combo.addItem("choose a window", "")
+        self.window_combo.addItem("CT or MR ...", "")
         for window in CT_WINDOWS:
             low, high = window.limits
             self.window_combo.addItem(f"CT {window.name} ({low:g} to {high:g} HU)", window.name)
         self.window_combo.addItem("MR: 0.5 to 99.5 % of what is not zero", MR_WINDOW)
         self.blend_box = QCheckBox("Blend visible channels")
-        self.blend_box.setToolTip(
-            "Visible layers of the same pixels are one picture, as napari draws them; without, the "
-            "chosen image is seen alone."
-        )
         self.follow_combo = _short_combo()
         self.voxel_box = QCheckBox("Voxel-grid view")
         self.ahead_box = QCheckBox("Encode ahead")
-        self.ahead_box.setToolTip(
-            "While you move along a stack with prompts, the next planes are encoded, so that a "
-            "click there need not wait. On by itself for models that encode within two seconds."
-        )
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE_MILLISECONDS)
@@ -83,6 +84,7 @@ class ImageSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         """Show how the image is seen, what can be changed, and whether planes are encoded ahead."""
         self.ahead_box.setEnabled(bool(axes))
         self.ahead_box.setChecked(ahead)
+        self.ahead_box.setToolTip(_AHEAD if axes else _ONE_PLANE)
         self.words.setText("Measuring ..." if view.measuring else view.words)
         self.words.setToolTip(
             view.details or "What the model sees: the image with its contrast, as napari shows it."
@@ -95,6 +97,7 @@ class ImageSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         )
         self.blend_box.setEnabled(bool(view.words) and not view.coloured)
         self.blend_box.setChecked(view.blended)
+        self.blend_box.setToolTip("Colours are one picture already." if view.coloured else _BLEND)
         self._show_axes(axes, view)
         self.voxel_box.setEnabled(view.oblique or view.voxel_grid)
         self.voxel_box.setChecked(view.voxel_grid)
@@ -121,7 +124,7 @@ class ImageSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             "For series that bleach: the contrast follows the brightness smoothly. The contrast of "
             "the plane that is shown now stays as it is."
             if axes
-            else "This image has one plane only."
+            else _ONE_PLANE
         )
 
     def _on_window(self, index: int) -> None:

@@ -145,7 +145,7 @@ class MaskSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Threshold", self.threshold)
-        form.addRow("Smallest area", self.smallest_area)
+        form.addRow("Least area", self.smallest_area)
         form.addRow("Fill holes", self.fill_holes)
         form.addRow("Smoothing", self.smoothing)
         form.addRow(self.largest)

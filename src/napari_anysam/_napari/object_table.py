@@ -66,6 +66,7 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.table.setModel(self._model)
         self.table.verticalHeader().hide()
         self.table.setShowGrid(False)
+        self.table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked)
         header = self.table.horizontalHeader()
@@ -128,6 +129,7 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         chosen = self.selected()
         self.table.setColumnHidden(_PLANES, not any(one.planes for one in summaries))
         if self._model.show(summaries, colour_of):
+            self.table.doItemsLayout()  # a row that is new is scrolled to only when it has a place
             self._select(chosen if len(chosen) > 1 else (current,))
         elif len(chosen) < 2 and chosen != (current,):
             self._select((current,))
@@ -144,8 +146,9 @@ class ObjectSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             )
         )
         self.pick_button.setEnabled(bool(summaries))
+        words = "Click an object in the image to go on with it."
         self.pick_button.setToolTip(
-            with_key("Click an object in the image to go on with it.", "pick")
+            with_key(words if summaries else "There are no objects yet.", "pick")
         )
         self._allow()
 

@@ -50,7 +50,6 @@ class PrecomputeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(8)
         self.words = QElidingLabel()
-        self.cancel_button.setToolTip("Stop; planes that are done stay on disk.")
         self.run_button.clicked.connect(self._run)
         self.cancel_button.clicked.connect(controller.precomputing.cancel)
         buttons = QHBoxLayout()
@@ -69,6 +68,11 @@ class PrecomputeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.run_button.setEnabled(not reason)
         self.run_button.setToolTip(with_key(reason or _TOOLTIP, "precompute"))
         self.cancel_button.setEnabled(state.is_running)
+        self.cancel_button.setToolTip(
+            "Stop; planes that are done stay on disk."
+            if state.is_running
+            else "Nothing is being encoded."
+        )
         self.progress.setVisible(state.is_running)
         self.words.setVisible(state.progress is not None)
         self.words.setText(state_in_words(state))

@@ -43,6 +43,8 @@ class ReviewState:
         Whether all objects were reviewed on the plane that is shown.
     in_words : str
         How much is left to be looked at.
+    no_doubt, no_prompt : pair of str
+        For the way back and the way on.
     """
 
     lanes: Lanes | None = None
@@ -50,8 +52,8 @@ class ReviewState:
     object_id: int = 1
     is_reviewed: bool = False
     in_words: str = ""
-    no_doubt: str = _NOTHING
-    no_prompt: str = _NOTHING
+    no_doubt: tuple[str, str] = (_NOTHING, _NOTHING)
+    no_prompt: tuple[str, str] = (_NOTHING, _NOTHING)
     no_review: str = _NOTHING
     no_repair: str = _NOTHING
 
@@ -100,8 +102,8 @@ class Review:
             f"{doubtful} doubtful of {lanes.planes} planes"
             if doubtful
             else f"No doubtful plane among {lanes.planes}",
-            no_doubt="" if doubtful else "No plane is doubtful.",
-            no_prompt="" if lanes.prompt.any() else "No object is marked in this stack.",
+            no_doubt=_why_not_to_go(lanes, position, "doubtful"),
+            no_prompt=_why_not_to_go(lanes, position, "prompt"),
             no_review="",
             no_repair=reason_not_to_propagate(model, work, frame)
             or (_NO_ANCHOR if self._object_here(work, frame) is None else ""),
@@ -183,3 +185,14 @@ class Review:
             self._lanes.follow(session, touched, self._numbers)
         self._session, self._shown, self._revision = session, shown, session.revision
         return self._lanes
+
+
+def _why_not_to_go(lanes: Lanes, position: int, mark: LaneMark) -> tuple[str, str]:
+    """Say for the way back and the way on why no plane with a mark can be shown."""
+    planes = "prompted planes" if mark == "prompt" else f"{mark} planes"
+    none = f"There are no {planes}." if not getattr(lanes, mark).any() else ""
+    before, after = (next_plane(lanes, position, step, mark) is not None for step in (-1, 1))
+    return (
+        "" if before else none or f"There are no {planes} before this one.",
+        "" if after else none or f"There are no {planes} after this one.",
+    )

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["ReviewSection"]
 
 _NOTHING = "Nothing to review yet: propagate an object first."
-_BEFORE = "Show the {} plane before"
-_NEXT = "Show the next {} plane"
+_BEFORE = "Show the {} plane before."
+_NEXT = "Show the next {} plane."
 _REPAIR = (
     "Follow this object anew from this plane, to the nearest reviewed or prompted plane "
-    "on each side"
+    "on each side."
 )
 
 
@@ -93,23 +93,24 @@ class ReviewSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             self.area.show_object(state.object_id)
         self.summary.setText(state.in_words or _NOTHING)
         right = (
-            "These masks are not locked any more"
+            "Let propagations change the masks of this plane again."
             if state.is_reviewed
-            else "The masks of this plane are right: propagations leave them as they are"
+            else "The masks of this plane are right: propagations leave them as they are."
         )
+        no_doubt, no_prompt = state.no_doubt, state.no_prompt
         for button, reason, what, action in (
-            (self.previous_button, state.no_doubt, _BEFORE.format("doubtful"), "doubtful_before"),
-            (self.next_button, state.no_doubt, _NEXT.format("doubtful"), "doubtful_next"),
+            (self.previous_button, no_doubt[0], _BEFORE.format("doubtful"), "doubtful_before"),
+            (self.next_button, no_doubt[1], _NEXT.format("doubtful"), "doubtful_next"),
             (
                 self.previous_prompt_button,
-                state.no_prompt,
+                no_prompt[0],
                 _BEFORE.format("prompted"),
                 "prompt_before",
             ),
-            (self.next_prompt_button, state.no_prompt, _NEXT.format("prompted"), "prompt_next"),
+            (self.next_prompt_button, no_prompt[1], _NEXT.format("prompted"), "prompt_next"),
             (self.reviewed_button, state.no_review, right, "reviewed"),
             (self.repair_button, state.no_repair, _REPAIR, "repair"),
         ):
             button.setEnabled(not reason)
-            button.setToolTip(with_key(reason or f"{what}.", action))
+            button.setToolTip(with_key(reason or what, action))
         self.reviewed_button.setText("Not reviewed" if state.is_reviewed else "Reviewed")

@@ -17,13 +17,14 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible, QElidingLabel
+from superqt import QElidingLabel
 
 from napari_anysam._napari.active_model import active_model
 from napari_anysam._napari.controller import SegmentController
 from napari_anysam._napari.delivery import QtDelivery
 from napari_anysam._napari.dock_actions import calls_of
 from napari_anysam._napari.export_section import ExportSection
+from napari_anysam._napari.folds import fold
 from napari_anysam._napari.help_panel import HelpPanel
 from napari_anysam._napari.hover import HoverPreview
 from napari_anysam._napari.image_section import ImageSection
@@ -158,8 +159,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.model_name = QElidingLabel()
         self.model_name.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.manager_button = QPushButton("Models...")
-        self.help_button = QPushButton("?")
-        self.help_button.setFixedWidth(28)
+        self.help_button = QPushButton("Keys...")
         self.help: HelpPanel | None = None
         self.hint = QLabel()
         self.hint.setWordWrap(True)
@@ -204,14 +204,13 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self.image_combo)
         form.addRow("Labels", self.labels_combo)
-        form.addRow(
-            "Model", _row((self.model_name, 1), (self.manager_button, 0), (self.help_button, 0))
-        )
+        form.addRow("Model", _row((self.model_name, 1), (self.manager_button, 0)))
         form.addRow("Object", _row((self.object_id, 1), (self.candidate_button, 0)))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.hint)
         layout.addWidget(self.tools)
+        self.tools.fill_up(self.help_button)
         layout.addLayout(form)
         layout.addWidget(self.store)
         layout.addWidget(_row((self.prompts, 1), (self.score, 0)))
@@ -224,10 +223,10 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def _sections(self) -> QScrollArea:
         """Return what can be folded away, to be scrolled where the window is low."""
-        self.objects_fold = _fold("Objects", self.objects)
-        self.stack_fold = _fold("Stack", self.stack, self.precompute)
-        self.review_fold = _fold("Review", self.review)
-        self.time_fold = _fold("Time", self.time)
+        self.objects_fold = fold("Objects", self.objects)
+        self.stack_fold = fold("Stack", self.stack, self.precompute)
+        self.review_fold = fold("Review", self.review)
+        self.time_fold = fold("Time", self.time)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -236,11 +235,11 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(self.review_fold)
         layout.addWidget(self.time_fold)
         layout.addWidget(self.objects_fold)
-        layout.addWidget(_fold("Mask", self.mask))
-        layout.addWidget(_fold("Many objects", self.many))
-        layout.addWidget(_fold("Image", self.look))
-        layout.addWidget(_fold("Session", self.session))
-        layout.addWidget(_fold("Export", self.export))
+        layout.addWidget(fold("Mask", self.mask))
+        layout.addWidget(fold("Many objects", self.many))
+        layout.addWidget(fold("Image", self.look))
+        layout.addWidget(fold("Session", self.session))
+        layout.addWidget(fold("Export", self.export))
         layout.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -421,13 +420,6 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             button.setToolTip(with_key(reason or _TOOLTIPS[action], action))
         back = with_key("Back to the mask before.", "previous")
         self.candidate_button.setToolTip(f"{self.candidate_button.toolTip()} {back}")
-
-
-def _fold(title: str, *sections: QWidget) -> QCollapsible:
-    fold = QCollapsible(title)
-    for section in sections:
-        fold.addWidget(section)
-    return fold
 
 
 def _row(*parts: tuple[QWidget, int]) -> QWidget:

@@ -173,7 +173,7 @@ class SessionKeeper:
     def _begin(self, work: Workspace) -> _Kept | None:
         wanted = self._wanted(work.image)
         if wanted is None:
-            self._say("Not saved: the image is in no file; choose a folder.")
+            self._say("Not saved yet: choose a folder.")
             return None
         home = SessionHome(wanted)
         self._homes.append(home)

@@ -40,6 +40,12 @@ _LIVE = (
     "Follow every accepted mask outward at once, until the object ends; a correction follows it "
     "anew."
 )
+_FAST = (
+    "Read the memories of the last two planes, not of six: with SAM 2.1 tiny a plane takes about a "
+    "quarter less time, with anysam-nano a tenth. Masks were as near to the truth, and differ "
+    "most from those with the full memory where an object is hard to follow (docs/benchmarks.md)."
+)
+_ONE_PLANE = "This image has one plane only."
 
 
 _WARNING = "color: #e0605a"  # readable on napari's dark and light themes
@@ -61,14 +67,10 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.axis.setMinimumContentsLength(6)
-        self.axis.setToolTip("The slider to follow the objects along.")
         self.first, self.last = QSpinBox(), QSpinBox()
-        self.first.setToolTip("First plane that is segmented.")
-        self.last.setToolTip("Last plane that is segmented.")
         self.direction = QComboBox()
         for title, _ in _DIRECTIONS:
             self.direction.addItem(title)
-        self.direction.setToolTip("Where to go from the planes on which objects are marked.")
         self.outlook = QLabel()
         self.outlook.setWordWrap(True)
         self.run_button = QPushButton("Propagate")
@@ -83,12 +85,6 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             widget.setSizePolicy(policy)
         self.live = QCheckBox("Live volume")
         self.fast = QCheckBox("Fast memory")
-        self.fast.setToolTip(
-            "Read the memories of the last two planes, not of six: with SAM 2.1 tiny a plane takes "
-            "about a quarter less time, with anysam-nano a tenth. Masks were about as near to the "
-            "truth, and differ most from those with the full memory where an object is hard to "
-            "follow (docs/benchmarks.md)."
-        )
         self._lay_out()
         self.axis.currentIndexChanged.connect(self._on_axis)
         for box in (self.first, self.last):
@@ -126,8 +122,8 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def show_status(self, status: Status) -> None:
         """Show what can be done and how far a run is."""
+        self._explain()
         reason = why_not("propagate", status)
-        self.live.setToolTip(with_key(_LIVE, "live"))
         self.run_button.setText(f"Propagate ({in_words('propagate')})")
         self.run_button.setEnabled(not reason)
         words = "Follow every marked object through these planes."
@@ -154,6 +150,21 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def _on_range(self, _value: int) -> None:
         self.range_chosen.emit()
+
+    def _explain(self) -> None:
+        """Say what the fields do, or that an image of one plane has no use for them."""
+        has_axes = bool(self._axes)
+        for field, words in (
+            (self.axis, "The slider to follow the objects along."),
+            (self.first, "First plane that is segmented."),
+            (self.last, "Last plane that is segmented."),
+            (self.direction, "Where to go from the planes on which objects are marked."),
+            (self.live, _LIVE),
+            (self.fast, _FAST),
+        ):
+            field.setEnabled(has_axes)
+            field.setToolTip(words if has_axes else _ONE_PLANE)
+        self.live.setToolTip(with_key(self.live.toolTip(), "live"))
 
     def _on_axis(self, index: int) -> None:
         length = self._axes[index].length if 0 <= index < len(self._axes) else 1

@@ -26,15 +26,15 @@ __all__ = [
 _HOW_TO_BEGIN = {
     "boxes": "Drag a box around an object.",
     "lasso": "Drag a line all around an object.",
-    "scribble": "Drag a stroke along an object. Ctrl-drag along what is not part of it.",
+    "scribble": "Drag along an object. Ctrl-drag along what to leave out.",
     "label": "Click a label: it becomes a rough mask, to be refined.",
 }
 
 _HOW_TO_GO_ON = {
-    "boxes": "draw a box around the next object",
-    "lasso": "draw the lasso again",
-    "scribble": "go on drawing; Ctrl-drag along what is too much",
-    "label": "press Point to correct it",
+    "boxes": "Draw a box around the next object.",
+    "lasso": "Or draw the lasso again.",
+    "scribble": "Or go on drawing; Ctrl-drag leaves out.",
+    "label": "Or press Point to correct it.",
 }
 
 
@@ -124,12 +124,15 @@ class Status:
 
 
 def sentence(status: Status) -> str:
-    """Return the one line that says the next step, or what runs."""
+    """Return the words that say the next step, or what runs.
+
+    In a dock of 250 pixels about 56 letters fit on two lines; with a third the buttons below move.
+    """
     fixed = {
         Stage.NO_IMAGE: "Open an image first: drop a file here, or File > Open Sample > AnySAM.",
         Stage.NO_MODEL: "No model is active. Choose one in the model manager.",
         Stage.WORKING: status.detail or "Looking at the image ...",
-        Stage.NOTHING_FOUND: "Nothing found there. Add a point, or draw a box around the object.",
+        Stage.NOTHING_FOUND: "Nothing found there. Add a point, or draw a box.",
     }
     if status.stage in fixed:
         return fixed[status.stage]
@@ -230,19 +233,21 @@ def _ready_sentence(status: Status) -> str:
         return _HOW_TO_BEGIN[status.drawing]
     if status.drawing == "points":
         if status.done and not status.has_prompts:
-            return f"{status.done} planes are done. Look through them, or click the next object."
+            return f"{status.done} planes done. Look through them, or click the next."
         if status.kept and not status.has_prompts:
             return "Kept. Click the next object."
+        if status.has_prompts:
+            return f"Object {status.object_id}: click to add, Ctrl-click to leave out."
         return "Click an object. Ctrl-click what is not part of it."
-    return "Press Point or another tool below, then mark an object in the image."
+    return "Press Point or another tool, then mark an object."
 
 
 def _preview_sentence(status: Status) -> str:
     if status.drawing in _HOW_TO_GO_ON:
         key = user_keys().keys["accept"]
-        return f"Press {key} to keep this mask, or {_HOW_TO_GO_ON[status.drawing]}."
+        return f"{key} keeps it. {_HOW_TO_GO_ON[status.drawing]}"
     if status.drawing == "points":
-        return "Enter keeps it. Click what is missing, Ctrl-click what is too much."
+        return "Enter keeps it. Click to add, Ctrl-click to leave out."
     return "Press Accept to keep this mask, or Point to correct it."
 
 

@@ -35,16 +35,21 @@ class ToolRow(QWidget):  # type: ignore[misc]  # Qt has no types here
         super().__init__(parent)
         self._group = QButtonGroup(self)
         self.buttons: dict[str, QPushButton] = {}
-        layout = QGridLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for number, tool in enumerate(TOOLS):
+        self._layout = QGridLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        for tool in TOOLS:
             button = QPushButton(tool.title)
             button.setCheckable(True)
             button.setObjectName(tool.name)
             self._group.addButton(button)
             self.buttons[tool.name] = button
-            layout.addWidget(button, number // _COLUMNS, number % _COLUMNS)
+            self.fill_up(button)
         self._group.buttonClicked.connect(self._on_clicked)
+
+    def fill_up(self, button: QPushButton) -> None:
+        """Put a button into the next free place."""
+        place = self._layout.count()
+        self._layout.addWidget(button, place // _COLUMNS, place % _COLUMNS)
 
     def show_status(self, status: Status) -> None:
         """Show which tool is in use, and which cannot be."""
