@@ -44,6 +44,8 @@ _TITLES = {
     "yolo": "YOLO, folder",
     "csv": "CSV table",
     "cutouts": "Cut-outs, folder",
+    "tracks": "Tracks, CSV table",
+    "ctc": "Cell Tracking Challenge, folder",
 }
 
 
