@@ -41,6 +41,46 @@ napari.run()
 
 CLOSE_WHILE_LOADING = LOAD_AFTER_PAINTING.replace("    active.wait(300)\n", "")
 
+# A thread is about to import a network when the window draws for the first time.
+DRAW_WHILE_IMPORTING = """
+import sys
+from threading import Event, Thread
+
+import napari
+import numpy as np
+from qtpy.QtCore import QTimer
+
+from napari_anysam.networks.native import without_clashing_triton
+
+begun, drawn = Event(), Event()
+
+
+def load():
+    with without_clashing_triton():
+        begun.set()
+        drawn.wait(300)
+        import torchvision
+
+
+loading = Thread(target=load)
+loading.start()
+begun.wait(300)
+viewer = napari.Viewer()
+viewer.add_image(np.eye(64))
+
+
+def draw():
+    viewer.screenshot(canvas_only=False, flash=False)
+    drawn.set()
+    loading.join()
+    print("imported:", "torchvision" in sys.modules)
+    viewer.close()
+
+
+QTimer.singleShot(500, draw)
+napari.run()
+"""
+
 
 @pytest.fixture
 def sam_file(tmp_path):
@@ -68,4 +108,10 @@ def test_a_network_that_needs_torchvision_loads(sam_file, monkeypatch, tmp_path)
 def test_napari_can_be_closed_while_a_model_is_loading(sam_file, monkeypatch, tmp_path):
     done = run(CLOSE_WHILE_LOADING, sam_file, monkeypatch, tmp_path)
     assert "active:" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_window_may_draw_first_while_a_network_is_imported(sam_file, monkeypatch, tmp_path):
+    done = run(DRAW_WHILE_IMPORTING, sam_file, monkeypatch, tmp_path)
+    assert "imported: True" in done.stdout, done.stderr
     assert done.returncode == 0, done.stderr

@@ -135,7 +135,7 @@ def test_the_button_shows_progress_and_what_came_of_it(desk):
     assert "Clicks go first" in section.run_button.toolTip()
     desk.widget.stack.first.setValue(2)
     desk.press(section.run_button)
-    assert section.run_button.toolTip() == "Planes are being encoded already."
+    assert "Planes are being encoded already." in section.run_button.toolTip()
     desk.wait(lambda: not desk.control.precomputing.is_running)
     assert section.words.text() == "5 of 5 planes encoded: stack"
     assert section.run_button.isEnabled()

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.embedding_store import EmbeddingStore
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.repair_plan import Before, EarlyStop, Repair
+    from napari_anysam.segmentation.tracking_end import EndRule
     from napari_anysam.segmentation.tracking_memories import MemoryUse
     from napari_anysam.segmentation.tracking_merge import Kept
     from napari_anysam.segmentation.tracking_plan import Plan
@@ -91,6 +92,9 @@ class Tracker:
         How many prompted planes of an object count at once, at least 2, chosen by nearness: the
         nearest one before, the nearest one after, then others. By default as many as the network
         takes, and 8 for a repair.
+    ending : EndRule, optional
+        Where an object ends in a pass, behind its last prompt there, for good: an object that
+        leaves and comes back is not found again. By default it is looked for on all planes.
 
     Raises
     ------
@@ -115,6 +119,7 @@ class Tracker:
         memory_threshold: float | None = None,
         anchor_limit: int | None = None,
         memory: MemoryUse = "full",
+        ending: EndRule | None = None,
     ) -> None:
         if not isinstance(model, TrackingModel) or not model.capabilities.tracking:
             raise CapabilityError(
@@ -144,6 +149,7 @@ class Tracker:
         self._limits = limits or DoubtLimits()
         self._memory_threshold = memory_threshold
         self._anchor_limit = anchor_limit
+        self._ending = ending
 
     def run(
         self,
@@ -343,6 +349,7 @@ class Tracker:
             memory=self._memory,
             memory_threshold=self._memory_threshold,
             anchor_limit=self._anchor_limit,
+            ending=self._ending,
         )
 
 

@@ -15,6 +15,7 @@ from napari_anysam.segmentation.tracking_anchors import (
     anchors_in_regions,
 )
 from napari_anysam.segmentation.tracking_batches import batches_of, most_together
+from napari_anysam.segmentation.tracking_end import Ends
 from napari_anysam.segmentation.tracking_guidance import Guide
 from napari_anysam.segmentation.tracking_memories import (
     answers_of,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from napari_anysam.networks.protocol import Embedding
     from napari_anysam.networks.tracking_protocol import Tracked, TrackingModel
     from napari_anysam.segmentation.regions import Region
+    from napari_anysam.segmentation.tracking_end import EndRule
     from napari_anysam.segmentation.tracking_memories import MemoryUse
     from napari_anysam.segmentation.tracking_plan import Plan
     from napari_anysam.segmentation.tracking_results import Answer
@@ -53,7 +55,7 @@ class Follower:
         Whether small objects get regions of their own.
     memory : {"full", "fast"}
         See ``tracking_memories.span_used``.
-    memory_threshold, anchor_limit
+    memory_threshold, anchor_limit, ending
         See ``tracking.Tracker``.
     """
 
@@ -67,6 +69,7 @@ class Follower:
         memory: MemoryUse = "full",
         memory_threshold: float | None = None,
         anchor_limit: int | None = None,
+        ending: EndRule | None = None,
     ) -> None:
         self._model = model
         self._source = source
@@ -77,6 +80,7 @@ class Follower:
         self._banks: dict[int, MemoryBank] = {}
         self._regions: dict[int, Region] = {}
         self._guide = Guide(model)
+        self._ends = Ends(ending)
         self._memory_threshold = memory_threshold
         span = span_used(model, memory)
         limit = span.anchors if anchor_limit is None else anchor_limit
@@ -123,6 +127,7 @@ class Follower:
         self._banks = self._new_banks()
         self._regions = {}
         self._guide.forget()
+        self._ends.forget()
         for number, anchors in self._anchors.items():
             first = min(anchors) if step > 0 else max(anchors)
             self._enter(number, anchors[first if outset is None else outset].memory.region)
@@ -141,6 +146,7 @@ class Follower:
             "banks": {number: bank.state() for number, bank in self._banks.items()},
             "regions": dict(self._regions),
             "guide": self._guide.state(),
+            "ends": self._ends.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -152,13 +158,14 @@ class Follower:
             self._banks[number].restore(bank)
         self._regions = dict(state["regions"])
         self._guide.restore(state["guide"])
+        self._ends.restore(state["ends"])
 
     def load(self, plane: int) -> tuple[int, int]:
         """Return how many objects a visit will follow, and in how many regions."""
         followed = [
             number
             for number in self._plan.active(plane, self._step)
-            if plane not in self._anchors[number]
+            if plane not in self._anchors[number] and self._ends.known(number) is None
         ]
         return len(followed), len({self._regions[number] for number in followed})
 
@@ -168,11 +175,13 @@ class Follower:
         by_region: dict[Region, list[int]] = {}
         for number in self._plan.active(plane, self._step):
             anchor = self._anchors[number].get(plane)
-            if anchor is None:
+            if anchor is not None:
+                answers[number] = anchor.answer
+                self._enter(number, anchor.memory.region)
+            elif (ended := self._ends.known(number)) is not None:
+                answers[number] = ended
+            else:
                 by_region.setdefault(self._regions[number], []).append(number)
-                continue
-            answers[number] = anchor.answer
-            self._enter(number, anchor.memory.region)
         most = most_together(self._model.image_size)
         for batch in batches_of(by_region, most):
             answers |= self._follow(plane, batch)
@@ -205,10 +214,15 @@ class Follower:
             tracked = self._guide.mix(embedding, regions, group, tracked)
         memories = memories_of(self._model, plane, embedding, tracked, regions, anchored=False)
         worth = self._worth_keeping(tracked)
+        found = dict(zip(group, answers_of(self._model, tracked, regions), strict=True))
+        answers = {
+            number: answer if self._prompt_ahead(number, plane) else self._ends.note(number, answer)
+            for number, answer in found.items()
+        }
         for number, memory, keep in zip(group, memories, worth, strict=True):
-            if keep:
+            if keep and self._ends.known(number) is None:
                 self._banks[number].add(memory)
-        return dict(zip(group, answers_of(self._model, tracked, regions), strict=True))
+        return answers
 
     def _embedding(self, plane: int, regions: Sequence[Region]) -> Embedding:
         """Encode each region once; return one embedding for all objects, or a row for each."""
@@ -216,6 +230,10 @@ class Follower:
             region: self._source.embedding(plane, region) for region in dict.fromkeys(regions)
         }
         return join_embeddings([encoded[region] for region in regions])
+
+    def _prompt_ahead(self, number: int, plane: int) -> bool:
+        """Tell whether the pass will come to a prompt of an object, which exists until there."""
+        return any((prompted - plane) * self._step > 0 for prompted in self._anchors[number])
 
     def _worth_keeping(self, tracked: Tracked) -> list[bool]:
         """Tell of every object whether what was found shall be remembered."""

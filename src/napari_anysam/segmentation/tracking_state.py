@@ -32,7 +32,7 @@ SHARE = 0.05
 """... and so seldom that writing takes no more than this part of the time."""
 
 _FORMAT = "napari-anysam state"
-_VERSION = "1"
+_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
