@@ -28,6 +28,7 @@ from napari_anysam.images.conditioning import resolve_conditioning
 from napari_anysam.images.planes import Planes
 from napari_anysam.segmentation.embeddings import EmbeddingCache
 from napari_anysam.segmentation.tracking import Tracker
+from napari_anysam.segmentation.tracking_end import EndRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,10 +64,12 @@ class Score:
 class Annotator:
     """Follows one object of a sample, and corrects it."""
 
-    def __init__(self, model: PromptableModel, sample: Sample, target: Target) -> None:
+    def __init__(
+        self, model: PromptableModel, sample: Sample, target: Target, ending: EndRule | None
+    ) -> None:
         planes = Planes(sample.image, 0, sample.channel_axis)
         self._tracker = Tracker(
-            model, planes, resolve_conditioning(planes), cache=EmbeddingCache()
+            model, planes, resolve_conditioning(planes), cache=EmbeddingCache(), ending=ending
         )  # as in the window, a repair finds the embeddings of the run
         self._truth = sample.labels == target.object_id
         self._target = target
@@ -133,7 +136,11 @@ def main() -> None:
     parser.add_argument("--model", default="anysam-nano")
     parser.add_argument("--objects", type=int, default=3, help="objects of every stack")
     parser.add_argument("--sets", nargs="+", default=[""], help="names, or parts of names")
+    parser.add_argument(
+        "--stop-at-ends", action="store_true", help="end objects as the window does in stacks"
+    )
     options = parser.parse_args()
+    ending = EndRule() if options.stop_at_ends else None
     model, folder = load_model(options.model), data_folder()
     corrected = "mask only | repaired | planes | s"
     print(f"| set | objects | before | {corrected} | {corrected} | s of the run |")
@@ -150,7 +157,7 @@ def main() -> None:
                     if (sample.labels == target.object_id).any(axis=(1, 2)).sum() > 1
                 ]
                 chosen = evenly_spaced(followable, options.objects)
-                scores += [Annotator(model, sample, target).score() for target in chosen]
+                scores += [Annotator(model, sample, target, ending).score() for target in chosen]
         if scores:
             print(line(row.name, scores), flush=True)
 

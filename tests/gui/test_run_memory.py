@@ -111,6 +111,34 @@ def test_a_run_with_fast_memory_is_recorded_and_made_again(open_stack, tmp_path)
     assert np.array_equal(replay(full, work.image.data), work.labels)
 
 
+def test_an_object_that_ends_is_not_painted_on_and_the_run_is_made_again(open_stack, tmp_path):
+    blank = np.full((8, 80, 96), 20, np.uint8)
+    blank += np.random.default_rng(0).integers(0, 6, blank.shape, np.uint8)
+    work = open_stack(np.concatenate([drifting_disc(5), blank]))
+    work.control.stop_at_ends(True)
+    work.propagate()
+    assert work.labels[4].any()
+    assert not work.labels[6:].any()
+    taken = snapshot(work.control.workspace)
+    save_session(tmp_path, taken.session(), taken.labels())
+    loaded = load_session(tmp_path)
+    assert loaded.session.journal[-1].run.ending == 2
+    assert np.array_equal(replay(loaded, work.image.data), work.labels)
+
+
+@pytest.mark.gui
+def test_runs_stop_at_ends_but_not_through_time(desk):
+    stack = np.stack([drifting_disc(3)] * 2)
+    desk.add(stack, name="series", axis_labels=("time", "z", "y", "x"))
+    box = desk.widget.stack
+    assert box.axis.currentText().startswith("z")
+    assert box.ends.isChecked()
+    assert desk.control._runs.ends
+    box.axis.setCurrentIndex(0)
+    desk.settle()
+    assert not desk.control._runs.ends
+
+
 @pytest.mark.gui
 def test_the_box_decides_for_the_next_run(desk):
     image = desk.add(drifting_disc(), name="stack")

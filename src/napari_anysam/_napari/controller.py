@@ -356,6 +356,10 @@ class SegmentController:
         """Say whether runs read fewer memories of each object."""
         self._runs.memory = "fast" if on else "full"
 
+    def stop_at_ends(self, on: bool) -> None:
+        """Say whether runs stop looking for an object where it ends."""
+        self._runs.ends = on
+
     def repair(self) -> None:
         """Follow the running object anew from the plane that is shown, where it was corrected."""
         work, axis = self.workspace, self.review.axis

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.embedding_store import EmbeddingStore
+    from napari_anysam.segmentation.tracking_end import EndRule
     from napari_anysam.segmentation.tracking_memories import MemoryUse
 
 __all__ = ["Engine", "RunEmbeddings"]
@@ -30,12 +31,15 @@ class Engine:
         What earlier runs encoded, and this one will.
     memory : {"full", "fast"}
         See ``Tracker``.
+    ending : EndRule or None
+        See ``Tracker``.
     """
 
     model: PromptableModel
     store: EmbeddingStore | None
     cache: EmbeddingCache
     memory: MemoryUse = "full"
+    ending: EndRule | None = None
 
 
 class RunEmbeddings:

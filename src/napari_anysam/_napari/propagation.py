@@ -233,6 +233,7 @@ class Propagation:
             store=engine.store,
             plane_key=partial(self._frame.at, self._where.axis),
             memory=engine.memory,
+            ending=engine.ending,
         )
         for result in self._results(tracker, cancelled):
             number = self._frame_at(int(result.index)).number
@@ -352,6 +353,7 @@ class Propagation:
             locked=self._locked,
             repaired=self._repaired,
             memory=self._engine.memory,
+            ending=None if self._engine.ending is None else self._engine.ending.object_logit,
             absent=self._absent,
         )
 

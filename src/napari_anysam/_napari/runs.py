@@ -19,6 +19,7 @@ from napari_anysam._napari.reporting import report
 from napari_anysam._napari.stack_prompts import stack_prompts
 from napari_anysam.errors import CapabilityError
 from napari_anysam.images.axis_view import AxisView
+from napari_anysam.segmentation.tracking_end import end_rule_for
 from napari_anysam.settings import read_settings
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Runs:
     ----------
     memory : {"full", "fast"}
         How much of its memory a network reads in runs to come.
+    ends : bool
+        Whether runs to come stop looking for an object where it ends.
     propagation : Propagation or None
         The one that is under way.
     last : Propagation or None
@@ -84,6 +87,7 @@ class Runs:
         self._asked: tuple[object, ...] = ()
         self._outlook = Outlook()
         self.memory: MemoryUse = "full"
+        self.ends = False
         self.propagation: Propagation | None = None
         self.last: Propagation | None = None
         self.bulk: BulkRun | None = None
@@ -222,7 +226,8 @@ class Runs:
 
     def _engine(self, work: Workspace, model: PromptableModel) -> Engine:
         cache = self._embeddings.cache_for(work, model)
-        return Engine(model, self._clicking.running.store, cache, self.memory)
+        ending = end_rule_for(model) if self.ends else None
+        return Engine(model, self._clicking.running.store, cache, self.memory, ending)
 
     def _start(
         self,

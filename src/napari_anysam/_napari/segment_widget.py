@@ -301,6 +301,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         stack.cancel.connect(control.cancel)
         stack.live.toggled.connect(control.follow_live)
         stack.fast.toggled.connect(control.use_fast_memory)
+        stack.ends.toggled.connect(control.stop_at_ends)
         stack.axis_chosen.connect(control.review_along)
         stack.range_chosen.connect(self._render_soon)
 

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_anysam._napari.propagation import StackRange
 from napari_anysam._napari.status import Stage, Status, progress_in_words, why_not
+from napari_anysam._napari.time_axis import is_time
 from napari_anysam._napari.user_keys import in_words, with_key
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ _FAST = (
     "Read the memories of the last two planes, not of six: with SAM 2.1 tiny a plane takes about a "
     "quarter less time, with anysam-nano a tenth. Masks were as near to the truth, and differ "
     "most from those with the full memory where an object is hard to follow (docs/benchmarks.md)."
+)
+_ENDS = (
+    "Look for an object no more behind the first plane on which the model is unsure of it: for "
+    "stacks. Leave it off where objects leave and come back, as in films."
 )
 _ONE_PLANE = "This image has one plane only."
 
@@ -85,6 +90,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             widget.setSizePolicy(policy)
         self.live = QCheckBox("Live volume")
         self.fast = QCheckBox("Fast memory")
+        self.ends = QCheckBox("Stop where objects end")
         self._lay_out()
         self.axis.currentIndexChanged.connect(self._on_axis)
         for box in (self.first, self.last):
@@ -161,6 +167,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             (self.direction, "Where to go from the planes on which objects are marked."),
             (self.live, _LIVE),
             (self.fast, _FAST),
+            (self.ends, _ENDS),
         ):
             field.setEnabled(has_axes)
             field.setToolTip(words if has_axes else _ONE_PLANE)
@@ -172,6 +179,8 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             box.setRange(0, length - 1)
         self.first.setValue(0)
         self.last.setValue(length - 1)
+        if 0 <= index < len(self._axes):
+            self.ends.setChecked(not is_time(self._axes[index].label))
         self.axis_chosen.emit(self._axes[index].axis if 0 <= index < len(self._axes) else None)
 
     def _lay_out(self) -> None:
@@ -188,6 +197,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
         layout.addWidget(self.outlook)
+        layout.addWidget(self.ends)
         layout.addWidget(self.live)
         layout.addWidget(self.fast)
         layout.addLayout(buttons)

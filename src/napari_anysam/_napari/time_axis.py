@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_anysam._napari.coordinates import PlaneFrame
 
-__all__ = ["other_axis", "time_axis"]
+__all__ = ["is_time", "other_axis", "time_axis"]
 
 _TIME = {"t", "time", "frame", "frames"}
 _SPACE = {"z", "depth", "slice", "plane"}
+
+
+def is_time(name: str) -> bool:
+    """Tell whether an axis is called time."""
+    return name.lower() in _TIME
 
 
 def time_axis(names: tuple[str, ...], frame: PlaneFrame) -> int | None:
@@ -25,7 +30,7 @@ def time_axis(names: tuple[str, ...], frame: PlaneFrame) -> int | None:
     frame : PlaneFrame
     """
     hidden = _sliders(frame)
-    called = [axis for axis in hidden if names[axis].lower() in _TIME]
+    called = [axis for axis in hidden if is_time(names[axis])]
     others = [axis for axis in hidden if names[axis].lower() not in _SPACE]
     return next(iter((*called, *others)), None)
 

@@ -117,4 +117,4 @@ class VolumeRun(Propagation):
 
     def _run(self) -> Run | None:
         run = super()._run()
-        return None if run is None else replace(run, across=self._depth, memory="full")
+        return None if run is None else replace(run, across=self._depth, memory="full", ending=None)

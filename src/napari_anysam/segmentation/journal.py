@@ -150,6 +150,8 @@ class Run:
         As in ``Asked``.
     memory : {"full", "fast"}
         As of ``Tracker``.
+    ending : float or None
+        ``EndRule.object_logit``; None where objects were looked for on all planes.
     absent : frozenset of (object id, plane)
         Where objects of a lineage do not live; see ``lifetimes``.
     across : int or None
@@ -170,6 +172,7 @@ class Run:
     repaired: tuple[int, int] | None = None
     layers: tuple[str, ...] = ()
     memory: Literal["full", "fast"] = "full"
+    ending: float | None = None
     absent: frozenset[PromptKey] = frozenset()
     across: int | None = None
 

@@ -22,6 +22,7 @@ from napari_anysam.segmentation.series_planes import SeriesPlanes
 from napari_anysam.segmentation.stored_cache import StoredCache
 from napari_anysam.segmentation.time_lapse import follow_volume_series
 from napari_anysam.segmentation.tracking import Tracker
+from napari_anysam.segmentation.tracking_end import EndRule
 from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
@@ -223,7 +224,13 @@ class _Again:
         with _threads(run.model):
             predictor = self._predictor_of(run.model)
             stack = self._stack(run.axis, index, run.layers)
-            tracker = Tracker(predictor.model, stack, run.conditioning, memory=run.memory)
+            tracker = Tracker(
+                predictor.model,
+                stack,
+                run.conditioning,
+                memory=run.memory,
+                ending=None if run.ending is None else EndRule(run.ending),
+            )
 
             def number_of(position: int) -> int:
                 here = (*index[:place], position, *index[place + 1 :])

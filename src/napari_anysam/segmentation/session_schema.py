@@ -147,6 +147,7 @@ class RunFile(_Record):
     locked: tuple[tuple[int, int | None], ...] = ()
     repaired: tuple[int, int] | None = None
     memory: Literal["full", "fast"] = "full"
+    ending: float | None = None
     absent: tuple[tuple[int, int | None], ...] = ()
     across: int | None = None
 

@@ -159,6 +159,7 @@ class Describing:
             locked=tuple(sorted(run.locked, key=_in_order)),
             repaired=run.repaired,
             memory=run.memory,
+            ending=run.ending,
             absent=tuple(sorted(run.absent, key=_in_order)),
             across=run.across,
         )
@@ -246,6 +247,7 @@ class Reading:
             locked=frozenset(run.locked),
             repaired=run.repaired,
             memory=run.memory,
+            ending=run.ending,
             absent=frozenset(run.absent),
             across=run.across,
         )

@@ -21,7 +21,9 @@ from napari_anysam.segmentation.tracking_results import Answer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EndRule", "Ends"]
+    from napari_anysam.networks.protocol import PromptableModel
+
+__all__ = ["EndRule", "Ends", "end_rule_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class EndRule:
             raise OptionsError(
                 f"The object logit of EndRule is {self.object_logit!r}; use a number from 0 up."
             )
+
+
+def end_rule_for(model: PromptableModel) -> EndRule:
+    """Return the measured rule for the shipped model; others end where they find nothing."""
+    return EndRule() if model.name.startswith("anysam-") else EndRule(0.0)
 
 
 class Ends:
