@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 __all__ = ["QtDelivery"]
 
 
+class _Door:
+    def __init__(self) -> None:
+        self.open = True
+
+    def close(self) -> None:
+        self.open = False
+
+
 class QtDelivery(QObject):  # type: ignore[misc]  # Qt has no types here
     """Calls functions in the thread it was made in, whoever hands them over."""
 
@@ -19,25 +27,27 @@ class QtDelivery(QObject):  # type: ignore[misc]  # Qt has no types here
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._open = True
+        # Qt lets go of an object's own methods before it says that the object is destroyed; and a
+        # function that holds this object would be called while the garbage collector takes both
+        # apart, which ends the process.
+        self._door = _Door()
         self._handed_over.connect(self._call, Qt.ConnectionType.QueuedConnection)
-        # Qt lets go of an object's own methods before it says that the object is destroyed.
-        self.destroyed.connect(lambda: self.close())  # noqa: PLW0108
+        self.destroyed.connect(self._door.close)
 
     def __call__(self, call: Callable[[], None]) -> None:
         """Have ``call()`` run by the event loop of this object's thread."""
-        if not self._open:
+        if not self._door.open:
             return
         try:
             self._handed_over.emit(call)
         except RuntimeError:  # Qt has deleted this object in the meantime
-            if self._open:
+            if self._door.open:
                 raise
 
     def close(self) -> None:
         """Drop what is still on its way."""
-        self._open = False
+        self._door.close()
 
     def _call(self, call: Callable[[], None]) -> None:
-        if self._open:
+        if self._door.open:
             call()

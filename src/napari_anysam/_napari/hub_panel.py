@@ -68,7 +68,6 @@ class HubPanel(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.file.returnPressed.connect(self.fetch_button.click)
         self.fetch_button.clicked.connect(self._fetch)
         self.cancel_button.clicked.connect(self.cancel)
-        self.destroyed.connect(lambda: self._stop.set())  # noqa: PLW0108 - the latest one
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -109,6 +108,7 @@ class HubPanel(QWidget):  # type: ignore[misc]  # Qt has no types here
         repository = self.repository.text().strip(" /")
         file = self.file.text().strip() or None
         self._stop = stop = threading.Event()
+        self.destroyed.connect(stop.set)  # no function that holds this widget: see QtDelivery
 
         def report(progress: Progress) -> None:
             self._deliver(lambda: None if stop.is_set() else self._show_progress(progress))
