@@ -27,6 +27,7 @@ from skimage.io import imread
 from skimage.measure import regionprops
 
 from napari_anysam._napari.status import Stage
+from napari_anysam.segmentation.session_files import load_session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -226,7 +227,7 @@ class _Annotator:
         session = self._output / f"{Path(self._image.source.path).stem}.anysam"
         self._hands.wait((session / "session.json").exists)
         self._hands.unfold(self._widget.session.words)
-        self._hands.wait(lambda: self._widget.session.keeper.words.startswith("Saved"))
+        self._hands.wait(lambda: np.array_equal(load_session(session).labels, self._labels))
         self._hands.viewer.layers.selection.active = self._control.labels
         (path,) = self._hands.viewer.layers.save(
             str(self._output / "nuclei.tif"), selected=True, plugin="napari"

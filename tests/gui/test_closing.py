@@ -31,7 +31,7 @@ def press(desk, _image, chance):
 
 
 def propagate(desk, image, _chance):
-    desk.control.propagate(StackRange(0, 0, len(image.data) - 1))
+    desk.control.stacks.propagate(StackRange(0, 0, len(image.data) - 1))
 
 
 def find_everything(desk, _image, _chance):

@@ -33,12 +33,12 @@ def measured(monkeypatch, loaded_model):
 
 
 def words(work, first=0, last=6, direction="both"):
-    return work.control.outlook(StackRange(0, first, last, direction))
+    return work.control.stacks.outlook(StackRange(0, first, last, direction))
 
 
 def test_there_is_nothing_to_say_before_an_object_is_marked(work):
     assert words(work) == outlook.Outlook()
-    assert work.control.outlook(None) == outlook.Outlook()
+    assert work.control.stacks.outlook(None) == outlook.Outlook()
 
 
 def test_planes_objects_time_and_memory_are_said(work, measured):
@@ -86,7 +86,7 @@ def test_no_pixel_is_read_and_nothing_is_estimated_twice(work, measured, monkeyp
         raise AssertionError("pixels were read")
 
     monkeypatch.setattr(AxisView, "__getitem__", refuse)
-    work.control._runs.forget_embeddings()
+    work.control.stacks.runs.forget_embeddings()
     assert words(work) == first
     monkeypatch.setattr(outlook, "free_room", refuse)
     assert words(work) is words(work)

@@ -48,8 +48,8 @@ def work(active):
 
 
 def finish(work):
-    work.wait(lambda: not work.control.precomputing.is_running)
-    return work.control.precomputing.progress
+    work.wait(lambda: not work.control.stacks.precomputing.is_running)
+    return work.control.stacks.precomputing.progress
 
 
 def answered(work, place):
@@ -58,7 +58,7 @@ def answered(work, place):
 
 
 def test_a_click_on_a_precomputed_plane_encodes_nothing(work):
-    work.control.precompute(WHOLE)
+    work.control.stacks.precompute(WHOLE)
     assert finish(work) == Progress(7, 7, 7)
     for plane in (0, 5):
         work.viewer.dims.set_point(0, plane)
@@ -69,30 +69,30 @@ def test_a_click_on_a_precomputed_plane_encodes_nothing(work):
 
 
 def test_a_click_goes_first_and_the_run_goes_on(work):
-    work.control.precompute(WHOLE)
+    work.control.stacks.precompute(WHOLE)
     work.viewer.dims.set_point(0, 6)
     assert answered(work, (6, 40, 38)).encoded == 1
-    assert work.control.precomputing.progress.done < 4
+    assert work.control.stacks.precomputing.progress.done < 4
     progress = finish(work)
     assert (progress.done, progress.total) == (7, 7)
     assert progress.encoded == 6
 
 
 def test_cancel_keeps_what_is_done_and_the_next_run_goes_on_there(work):
-    run = work.control.precomputing
-    work.control.precompute(WHOLE)
+    run = work.control.stacks.precomputing
+    work.control.stacks.precompute(WHOLE)
     work.wait(lambda: run.progress.done >= 2)
     run.cancel()
     done = finish(work).done
     assert done < 7
-    work.control.precompute(WHOLE)
+    work.control.stacks.precompute(WHOLE)
     progress = finish(work)
     assert progress.done == 7
     assert progress.encoded <= 7 - done
 
 
 def test_another_contrast_is_encoded_anew(work):
-    work.control.precompute(StackRange(0, 0, 1))
+    work.control.stacks.precompute(StackRange(0, 0, 1))
     finish(work)
     work.image.contrast_limits = (0, 150)
     work.viewer.dims.set_point(0, 0)
@@ -100,20 +100,20 @@ def test_another_contrast_is_encoded_anew(work):
 
 
 def test_removing_the_image_ends_the_run(work):
-    work.control.precompute(WHOLE)
+    work.control.stacks.precompute(WHOLE)
     work.viewer.layers.remove(work.image)
     assert finish(work).done < 7
 
 
 def test_another_model_ends_the_run(work, active):
-    work.control.precompute(WHOLE)
+    work.control.stacks.precompute(WHOLE)
     active.request("anysam-nano")
     active.wait(120)
     assert finish(work).done < 7
 
 
 def test_closing_ends_the_run(work):
-    work.control.precompute(WHOLE)
+    work.control.stacks.precompute(WHOLE)
     work.control.close()
     assert not work.control._inference.is_alive
 
@@ -121,8 +121,8 @@ def test_closing_ends_the_run(work):
 def test_without_room_on_disk_it_says_so(active, monkeypatch):
     monkeypatch.setenv("ANYSAM_EMBEDDING_DISK_GB", "0")
     work = Work(drifting_disc(), name="stack")
-    work.control.precompute(WHOLE)
-    assert not work.control.precomputing.is_running
+    work.control.stacks.precompute(WHOLE)
+    assert not work.control.stacks.precomputing.is_running
     assert "embedding_disk_gb" in notification_manager.records[-1].message
     work.control.close()
 
@@ -136,7 +136,7 @@ def test_the_button_shows_progress_and_what_came_of_it(desk):
     desk.widget.stack.first.setValue(2)
     desk.press(section.run_button)
     assert "Planes are being encoded already." in section.run_button.toolTip()
-    desk.wait(lambda: not desk.control.precomputing.is_running)
+    desk.wait(lambda: not desk.control.stacks.precomputing.is_running)
     assert section.words.text() == "5 of 5 planes encoded: stack"
     assert section.run_button.isEnabled()
     assert not section.cancel_button.isEnabled()

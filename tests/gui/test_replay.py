@@ -196,16 +196,16 @@ def test_a_propagation_is_made_again_after_a_correction_and_a_cancel(annotate, t
 def test_a_repair_is_made_again_with_what_was_reviewed(annotate, tmp_path):
     """It starts from a brush stroke, ends at a locked plane, and knows what was there before."""
     work = annotate(drifting_disc(7), name="stack")
-    work.control.review_along(0)
+    work.control.stacks.review_along(0)
     work.viewer.dims.set_point(0, 3)
     work.keep((3, 40, 42))
     work.propagate()
     work.viewer.dims.set_point(0, 1)
-    work.control.toggle_reviewed()
+    work.control.stacks.toggle_reviewed()
     work.viewer.dims.set_point(0, 4)
     work.labels[4, 30:50, 40:60] = 1
-    work.control.show_reviewed(1, 4)
-    work.control.repair()
+    work.control.stacks.show_reviewed(1, 4)
+    work.control.stacks.repair()
     assert work.stage is Stage.PROPAGATING
     work.wait(lambda: work.stage is not Stage.PROPAGATING)
     loaded = save(work, tmp_path / "stack.anysam")

@@ -43,7 +43,7 @@ def mark(desk, image, data):
 
 
 def finish(desk):
-    desk.wait(lambda: not desk.control._runs.busy)
+    desk.wait(lambda: not desk.control.stacks.runs.busy)
 
 
 def follow(desk, image):
@@ -55,7 +55,7 @@ def follow(desk, image):
 
 
 def lanes(desk):
-    return desk.control.review.state().lanes
+    return desk.control.stacks.review.state().lanes
 
 
 def click_strip(desk, object_id, position, modifier=NO):
@@ -72,7 +72,7 @@ def test_the_strip_shows_planes_as_they_are_written(desk, stack):
     assert not lanes(desk).present.any()
     desk.key(Qt.Key.Key_G)
     desk.wait(lambda: lanes(desk).present.sum() >= 2)
-    assert desk.control._runs.busy or lanes(desk).present.all()
+    assert desk.control.stacks.runs.busy or lanes(desk).present.all()
     finish(desk)
     assert lanes(desk).present.all()
     confidence = lanes(desk).confidence

@@ -26,7 +26,7 @@ def open_stack(loaded_model):
         work = Work(stack, name="stack")
         opened.append(work)
         work.control.ahead.choose(False)  # it encodes for clicks
-        work.control.review_along(0)
+        work.control.stacks.review_along(0)
         work.viewer.dims.set_point(0, 3)
         work.keep((3, 40, 42))
         return work
@@ -53,8 +53,8 @@ def repair_here(work, plane):
     """Paint the object on a plane as it should be, and follow it from there."""
     work.viewer.dims.set_point(0, plane)
     work.labels[plane, 28:52, 30 + 4 * plane - 12 : 30 + 4 * plane + 12] = 1
-    work.control.show_reviewed(1, plane)
-    work.control.repair()
+    work.control.stacks.show_reviewed(1, plane)
+    work.control.stacks.repair()
     assert work.stage is Stage.PROPAGATING
     work.wait(lambda: work.stage is not Stage.PROPAGATING)
 
@@ -93,7 +93,7 @@ def test_no_budget_keeps_nothing(open_stack, encodes, monkeypatch):
 
 def test_a_run_with_fast_memory_is_recorded_and_made_again(open_stack, tmp_path):
     work = open_stack(drifting_disc(12))
-    work.control.use_fast_memory(True)
+    work.control.stacks.use_fast_memory(True)
     work.propagate()
     taken = snapshot(work.control.workspace)
     save_session(tmp_path, taken.session(), taken.labels())
@@ -105,7 +105,7 @@ def test_a_run_with_fast_memory_is_recorded_and_made_again(open_stack, tmp_path)
     journal = (*loaded.session.journal[:-1], other)
     full = replace(loaded, session=replace(loaded.session, journal=journal))
     work.control.undo()
-    work.control.use_fast_memory(False)
+    work.control.stacks.use_fast_memory(False)
     work.propagate()
     assert work.control.workspace.session.journal[-1].run.memory == "full"
     assert np.array_equal(replay(full, work.image.data), work.labels)
@@ -115,7 +115,7 @@ def test_an_object_that_ends_is_not_painted_on_and_the_run_is_made_again(open_st
     blank = np.full((8, 80, 96), 20, np.uint8)
     blank += np.random.default_rng(0).integers(0, 6, blank.shape, np.uint8)
     work = open_stack(np.concatenate([drifting_disc(5), blank]))
-    work.control.stop_at_ends(True)
+    work.control.stacks.stop_at_ends(True)
     work.propagate()
     assert work.labels[4].any()
     assert not work.labels[6:].any()
@@ -133,10 +133,10 @@ def test_runs_stop_at_ends_but_not_through_time(desk):
     box = desk.widget.stack
     assert box.axis.currentText().startswith("z")
     assert box.ends.isChecked()
-    assert desk.control._runs.ends
+    assert desk.control.stacks.runs.ends
     box.axis.setCurrentIndex(0)
     desk.settle()
-    assert not desk.control._runs.ends
+    assert not desk.control.stacks.runs.ends
 
 
 @pytest.mark.gui
@@ -147,5 +147,5 @@ def test_the_box_decides_for_the_next_run(desk):
     desk.wait_for(Stage.PREVIEW)
     desk.widget.stack.fast.setChecked(True)
     desk.press(desk.widget.stack.run_button)
-    desk.wait(lambda: not desk.control._runs.busy)
+    desk.wait(lambda: not desk.control.stacks.runs.busy)
     assert desk.control.workspace.session.journal[-1].run.memory == "fast"

@@ -46,21 +46,23 @@ def followed(loaded_model):
     work.viewer.dims.set_point(0, 0)
     work.keep((0, 24, 40))
     work.propagate()
-    work.wait(lambda: work.control.divisions.state.in_words.endswith(("divides.", "divide.")))
+    work.wait(
+        lambda: work.control.stacks.divisions.state.in_words.endswith(("divides.", "divide."))
+    )
     yield work
     work.control.close()
 
 
 def offered(work):
-    return work.control.divisions.state.offered
+    return work.control.stacks.divisions.state.offered
 
 
 def accept(work):
     (division,) = offered(work)
-    work.control.divisions.accept(division)
-    assert work.control._runs.busy
-    work.wait(lambda: not work.control._runs.busy)
-    work.wait(lambda: work.control.divisions._ticket is None)
+    work.control.stacks.divisions.accept(division)
+    assert work.control.stacks.runs.busy
+    work.wait(lambda: not work.control.stacks.runs.busy)
+    work.wait(lambda: work.control.stacks.divisions._ticket is None)
 
 
 def ids(work):
@@ -70,7 +72,7 @@ def ids(work):
 def test_a_cell_that_falls_in_two_is_offered_after_the_run(followed):
     (division,) = offered(followed)
     assert (division.parent, division.time) == (1, BIRTH)
-    assert followed.control.divisions.state.in_words == "1 cell divides."
+    assert followed.control.stacks.divisions.state.in_words == "1 cell divides."
 
 
 def test_accepted_daughters_have_ids_of_their_own_and_undo_takes_them_back(followed):
@@ -122,7 +124,7 @@ def test_another_run_leaves_mothers_and_daughters_to_their_times(followed, tmp_p
 
 
 def test_what_was_dismissed_is_not_offered_again(followed):
-    divisions = followed.control.divisions
+    divisions = followed.control.stacks.divisions
     divisions.dismiss(offered(followed)[0])
     assert divisions.state.in_words == "No cell divides."
     divisions.look()
@@ -133,21 +135,21 @@ def test_what_was_dismissed_is_not_offered_again(followed):
 def test_a_mother_that_was_reviewed_later_on_is_not_ended(followed):
     session, before = followed.control.workspace.session, followed.labels.copy()
     session.review([(1, BIRTH + 1)])
-    followed.control.divisions.accept(offered(followed)[0])
+    followed.control.stacks.divisions.accept(offered(followed)[0])
     assert "reviewed at time point 5" in str(notification_manager.records[-1].message)
-    assert not followed.control._runs.busy
+    assert not followed.control.stacks.runs.busy
     assert np.array_equal(followed.labels, before)
 
 
 def test_a_stack_of_depths_has_no_time(followed):
-    assert not followed.control.tracks.why_not
+    assert not followed.control.stacks.tracks.why_not
     followed.image.axis_labels = ("z", "y", "x")
-    assert "no time axis" in followed.control.divisions.state.no_look
-    assert "first axis is time" in followed.control.tracks.why_not
+    assert "no time axis" in followed.control.stacks.divisions.state.no_look
+    assert "first axis is time" in followed.control.stacks.tracks.why_not
 
 
 def test_tracks_lie_on_the_image_and_follow_the_labels(followed):
-    tracks, viewer = followed.control.tracks, followed.viewer
+    tracks, viewer = followed.control.stacks.tracks, followed.viewer
 
     def show():
         tracks.show()
@@ -197,7 +199,7 @@ def test_the_dock_says_what_divides_shows_it_and_lets_it_be_accepted(desk):
     desk.press(time.show_button)
     assert round(desk.viewer.dims.point[0]) == BIRTH
     desk.press(time.accept_button)
-    desk.wait(lambda: not desk.control._runs.busy and time.words.text() == "No cell divides.")
+    desk.wait(lambda: not desk.control.stacks.runs.busy and time.words.text() == "No cell divides.")
     assert set(np.unique(desk.labels[-1])) == {0, *desk.control.workspace.session.parents}
     desk.press(time.tracks_button)
     desk.wait(lambda: "cells tracks" in desk.viewer.layers)
@@ -221,14 +223,14 @@ def volumes(loaded_model):
 
 
 def follow_volumes(work):
-    assert not work.control.cannot_follow_volumes
-    work.control.follow_volumes()
+    assert not work.control.stacks.cannot_follow_volumes
+    work.control.stacks.follow_volumes()
     assert work.control.status.total == 9
-    assert work.control.cannot_follow_volumes.startswith("Something runs already")
+    assert work.control.stacks.cannot_follow_volumes.startswith("Something runs already")
 
 
 def finish(work):
-    work.wait(lambda: not work.control._runs.busy)
+    work.wait(lambda: not work.control.stacks.runs.busy)
 
 
 def test_one_id_goes_through_z_and_t_is_undone_at_once_and_made_again(volumes, tmp_path):
@@ -255,7 +257,7 @@ def test_a_cancelled_run_through_z_and_t_keeps_what_it_wrote(volumes):
     finish(volumes)
     filled = (volumes.labels == 1).any(axis=(2, 3))
     assert 2 <= filled.sum() < 9
-    assert not volumes.control.cannot_follow_volumes
+    assert not volumes.control.stacks.cannot_follow_volumes
 
 
 def test_a_cell_that_lies_on_other_planes_too_is_not_divided_on_one(volumes):
@@ -274,4 +276,4 @@ def test_a_cell_that_lies_on_other_planes_too_is_not_divided_on_one(volumes):
 
 
 def test_one_slider_is_not_enough_for_z_and_t(followed):
-    assert "two sliders" in followed.control.cannot_follow_volumes
+    assert "two sliders" in followed.control.stacks.cannot_follow_volumes

@@ -55,7 +55,7 @@ def close(work):
 def begin_run(work):
     work.viewer.dims.set_point(0, 3)
     work.keep((3, 40, 42))
-    work.control.propagate(StackRange(0, 0, PLANES - 1, "both"))
+    work.control.stacks.propagate(StackRange(0, 0, PLANES - 1, "both"))
 
 
 def saved_run(folder):

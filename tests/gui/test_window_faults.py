@@ -42,7 +42,7 @@ class Scene(Work):
         work.prompts.hold(prompt)
         work.session.set_prompt((1, START), prompt)
         work.ensure_labels()
-        self.control.review_along(0)
+        self.control.stacks.review_along(0)
         if kind == "repair":
             self.propagate()
             self.viewer.dims.set_point(0, CORRECTED)
@@ -52,9 +52,9 @@ class Scene(Work):
 
     def begin(self):
         if self.kind == "repair":
-            self.control.repair()
+            self.control.stacks.repair()
         else:
-            self.control.propagate(StackRange(0, 0, COUNT - 1))
+            self.control.stacks.propagate(StackRange(0, 0, COUNT - 1))
         assert self.stage is Stage.PROPAGATING
 
     def go_on(self, turns):
@@ -67,7 +67,7 @@ class Scene(Work):
             turns -= 1
 
     def end(self):
-        self.wait(lambda: not self.control._runs.busy)
+        self.wait(lambda: not self.control.stacks.runs.busy)
 
 
 @pytest.fixture(scope="module", params=["run", "repair"])
@@ -76,7 +76,7 @@ def undisturbed(loaded_module_model, request):
     scene = Scene(request.param)
     scene.begin()
     states = [scene.layer.data.tobytes()]
-    while scene.control._runs.busy:
+    while scene.control.stacks.runs.busy:
         scene.go_on(1)
         states.append(scene.layer.data.tobytes())
     scene.control.close()
@@ -140,7 +140,7 @@ def paint(scene, _other):
 
 
 def try_to_undo(scene, _other):
-    if scene.control._runs.busy:
+    if scene.control.stacks.runs.busy:
         scene.control.undo()
 
 
@@ -187,7 +187,7 @@ def test_a_search_for_everything_ends_where_its_labels_are_no_longer_the_ones(
 ):
     scene = Scene("run")
     scene.control.find_everything()
-    assert scene.control._runs.busy
+    assert scene.control.stacks.runs.busy
     action(scene, None)
     scene.end()
     assert scene.layer.data.tobytes() == scene.before.tobytes()

@@ -54,7 +54,7 @@ class Work:
     def propagate(self, axis=0, first=0, last=None, direction="both") -> None:
         """Follow the marked objects to the end."""
         last = self.image.data.shape[axis] - 1 if last is None else last
-        self.control.propagate(StackRange(axis, first, last, direction))
+        self.control.stacks.propagate(StackRange(axis, first, last, direction))
         assert self.stage is Stage.PROPAGATING
         self.wait(lambda: self.stage is not Stage.PROPAGATING)
 

@@ -7,7 +7,6 @@ inference thread only.
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
@@ -17,28 +16,20 @@ from napari_anysam._napari.clicking import Clicking
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.describe import describe
-from napari_anysam._napari.divisions import Divisions
 from napari_anysam._napari.encoding_ahead import EncodingAhead
 from napari_anysam._napari.found import FoundObjects
 from napari_anysam._napari.from_label import labels_like
 from napari_anysam._napari.image_control import ImageControl
 from napari_anysam._napari.inference import InferenceThread
 from napari_anysam._napari.label_target import can_hold
-from napari_anysam._napari.live_volume import LiveVolume
 from napari_anysam._napari.object_looks import colours_of
 from napari_anysam._napari.objects import Objects
-from napari_anysam._napari.outlook import Outlook
-from napari_anysam._napari.precomputing import Precomputing
 from napari_anysam._napari.preview import is_preview
-from napari_anysam._napari.propagation import StackAxis
 from napari_anysam._napari.reporting import report, reporting
-from napari_anysam._napari.review import Review
 from napari_anysam._napari.running_mask import Request
-from napari_anysam._napari.runs import Runs
+from napari_anysam._napari.stack_control import StackControl
 from napari_anysam._napari.status import Status
 from napari_anysam._napari.tool_use import ToolUse
-from napari_anysam._napari.tracks_layer import TracksLayer
-from napari_anysam._napari.volume_run import VolumeRun, reason_not_to_follow_volumes
 from napari_anysam._napari.workspace import Workspace
 from napari_anysam.errors import ImageError, SessionError
 
@@ -51,13 +42,11 @@ if TYPE_CHECKING:
     from napari_anysam._napari.inference import Ticket
     from napari_anysam._napari.label_target import WritePolicy
     from napari_anysam._napari.object_looks import Colour
-    from napari_anysam._napari.propagation import StackRange
     from napari_anysam._napari.running_mask import Answer
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.label_prompts import LabelKind
     from napari_anysam.segmentation.mask_options import MaskOptions
     from napari_anysam.segmentation.prompts import Prompt
-    from napari_anysam.segmentation.review import LaneMark
     from napari_anysam.segmentation.session_files import LoadedSession
 
 __all__ = ["SegmentController"]
@@ -86,16 +75,8 @@ class SegmentController:
         The status or the chosen layers are different now.
     looks : ImageControl
         How the image is seen.
-    precomputing : Precomputing
-        Encodes stacks in the background.
-    review : Review
-        Looks through propagated masks.
-    divisions : Divisions
-        Cells that divide, to be accepted or dismissed.
-    tracks : TracksLayer
-        The objects' paths through time, as a layer.
-    live : LiveVolume
-        Follows what was accepted, if that is wanted.
+    stacks : StackControl
+        What is done to many planes or objects.
     found : FoundObjects
         What a search for everything has found, to be looked through.
     ahead : EncodingAhead
@@ -119,21 +100,15 @@ class SegmentController:
             self._on_prompts_relabelled,
             self._on_view,
         )
-        self.review = Review(viewer, self._clicking)
         self.found = FoundObjects(viewer, self._clicking, self.delete_objects, self._tell)
-        self._runs = Runs(
-            self._clicking, self._inference, self._run_told, self.review.note, self.found.begin
+        self.stacks = StackControl(
+            viewer, self._clicking, self._inference, self._tell, self.found.begin
         )
-        self.divisions = Divisions(viewer, self._clicking, self._inference, self._runs, self._tell)
-        self.tracks = TracksLayer(viewer, self._clicking, self._inference, self._tell)
-        self.live = LiveVolume(self._runs, lambda: self.review.axis)
-        self._clicking.accepted.connect(self.live.accepted)
         self.objects = Objects(viewer, self._clicking, self._inference, self._tell)
         self.looks = ImageControl(viewer, self._inference, self._clicking, self._tell)
-        self.precomputing = Precomputing(self._inference, self._tell)
         self.ahead = EncodingAhead(viewer, self._inference, self._clicking.running)
         self.looks.look_changed.connect(self.ahead.drop)
-        self.looks.look_changed.connect(self._runs.forget_embeddings)
+        self.looks.look_changed.connect(self.stacks.runs.forget_embeddings)
         self._workspaces: dict[Any, Workspace] = {}
         self._policy: WritePolicy = "protect"
         self._of_viewer = Connections()
@@ -170,22 +145,17 @@ class SegmentController:
             work,
             self._clicking.running,
             self._active,
-            self._runs.propagation,
-            self._runs.last,
+            self.stacks.runs.propagation,
+            self.stacks.runs.last,
             drawing=self._tools.drawing(work),
             kept=self._clicking.kept,
-            bulk=self._runs.bulk,
+            bulk=self.stacks.runs.bulk,
         )
 
     def colour_of(self, object_id: int) -> Colour:
         """Return the colour of an object, red to alpha in 0 to 1."""
         red, green, blue, alpha = colours_of(self.labels, [object_id])[0]
         return float(red), float(green), float(blue), float(alpha)
-
-    @property
-    def can_precompute(self) -> bool:
-        """Whether there is an image and a model to encode it with."""
-        return self.workspace is not None and self._clicking.running.model is not None
 
     def image_choices(self) -> list[Any]:
         """Return the image layers of the viewer."""
@@ -200,19 +170,6 @@ class SegmentController:
             for layer in labels
             if image is not None and not is_preview(layer) and can_hold(layer, image)
         ]
-
-    def stack_axes(self) -> list[StackAxis]:
-        """Return the axes that can be propagated along: those with a slider."""
-        work = self.workspace
-        try:
-            frame = None if work is None else work.frame()
-        except ImageError:
-            frame = None
-        if work is None or frame is None:
-            return []
-        names = work.image.axis_labels
-        hidden = zip(frame.order[:-2], frame.hidden_shape, strict=True)
-        return [StackAxis(axis, str(names[axis]), length) for axis, length in hidden if length > 1]
 
     # What the user asks for
 
@@ -316,61 +273,6 @@ class SegmentController:
         """Make what the previewed mask leaves out of its object an object of its own."""
         self._change_objects(self.objects.split)
 
-    def review_along(self, axis: int | None) -> None:
-        """Look through the planes along a data axis of the image from now on."""
-        if self.review.axis != axis:
-            self.review.axis = axis
-            self._tell()
-
-    def show_reviewed(self, object_id: int, position: int) -> None:
-        """Show an object on a plane of the axis that is reviewed."""
-        with reporting():
-            self.review.show(object_id, position)
-        self._tell()
-
-    def go_to_mark(self, mark: LaneMark, step: int) -> None:
-        """Show the next plane in a direction on which an object has a mark."""
-        with reporting():
-            self.review.go(mark, step)
-        self._tell()
-
-    def toggle_reviewed(self) -> None:
-        """Lock the masks of the plane that is shown, or unlock them."""
-        self._change_objects(self.review.toggle_reviewed)
-
-    def follow_live(self, on: bool) -> None:
-        """Say whether accepted masks are followed through the stack at once."""
-        self.live.on = on
-
-    def outlook(self, where: StackRange | None) -> Outlook:
-        """Say what a run over these planes will take."""
-        work = self.workspace
-        if work is None or where is None:
-            return Outlook()
-        try:
-            return self._runs.outlook(work, where)
-        except ImageError:  # the status line says it
-            return Outlook()
-
-    def use_fast_memory(self, on: bool) -> None:
-        """Say whether runs read fewer memories of each object."""
-        self._runs.memory = "fast" if on else "full"
-
-    def stop_at_ends(self, on: bool) -> None:
-        """Say whether runs stop looking for an object where it ends."""
-        self._runs.ends = on
-
-    def repair(self) -> None:
-        """Follow the running object anew from the plane that is shown, where it was corrected."""
-        work, axis = self.workspace, self.review.axis
-        if work is not None and axis is not None:
-            with reporting():
-                self._clicking.keep_fresh()
-                object_id = self.review.object_to_repair()
-                if object_id is not None:
-                    self._runs.repair(work, object_id, work.frame(), axis)
-            self._tell()
-
     def next_candidate(self) -> None:
         """Preview the next of the candidate masks."""
         self._clicking.running.show_next()
@@ -417,14 +319,14 @@ class SegmentController:
         work = self.workspace
         if work is not None and layer is not None:
             with reporting():
-                self._runs.refine_labels(work, layer, kind, ours=layer == self.labels)
+                self.stacks.runs.refine_labels(work, layer, kind, ours=layer == self.labels)
             self._tell()
 
     def find_everything(self) -> None:
         """Write every object that the model finds in the plane that is shown."""
         if self.workspace is not None:
             with reporting():
-                self._runs.find_everything(self.workspace)
+                self.stacks.runs.find_everything(self.workspace)
             self._tell()
 
     def clear(self) -> None:
@@ -441,49 +343,17 @@ class SegmentController:
         """Do the last step that was undone again."""
         self._change_objects(self._clicking.redo)
 
-    def propagate(self, where: StackRange) -> None:
-        """Follow all objects that are marked in the stack, from the planes they are marked on."""
-        if self.workspace is not None:
-            with reporting():
-                self._runs.propagate(self.workspace, where)
-            self._tell()
-
-    @property
-    def cannot_follow_volumes(self) -> str:
-        """Say why objects cannot be followed through z and t now; empty when they can."""
-        if self._runs.busy:
-            return "Something runs already; wait for its end, or cancel it."
-        return reason_not_to_follow_volumes(self._clicking.running.model, self.workspace)
-
-    def follow_volumes(self) -> None:
-        """Follow all marked objects through z in every time point, with one id through time."""
-        work = self.workspace
-        if work is not None:
-            with reporting():
-                self._runs.begin(work, partial(VolumeRun, work, work.frame()))
-            self._tell()
-
-    def precompute(self, where: StackRange) -> None:
-        """Encode the planes of a stack in the background."""
-        work, running = self.workspace, self._clicking.running
-        if work is None or running.model is None:
-            return
-        with reporting():
-            frame = work.frame()
-            self.precomputing.start(work, frame, where, running.model, running.store)
-        self._tell()
-
     def cancel(self) -> None:
         """End a propagation after the plane in progress, or drop the request for a mask."""
-        if self._runs.busy:
-            self._runs.cancel()
+        if self.stacks.runs.busy:
+            self.stacks.runs.cancel()
         elif self._clicking.running.request is not None:
             self._clicking.running.drop()
             self._tell()
 
     def _change_objects(self, change: Callable[[], Any]) -> None:
         """Change what was kept, unless something is writing."""
-        if not self._runs.busy:
+        if not self.stacks.runs.busy:
             with reporting():
                 change()
             self._tell()
@@ -497,7 +367,7 @@ class SegmentController:
     ) -> Ticket | None:
         """Ask what a prompt on the plane that is shown would give; see ``RunningMask.foresee``."""
         work, running = self.workspace, self._clicking.running
-        if work is None or running.request is not None or self._runs.busy:
+        if work is None or running.request is not None or self.stacks.runs.busy:
             return None
         key = (prompt.object_id, prompt.plane)
         return running.foresee(Request(work, key, frame, prompt, False), on_answer, on_error)
@@ -520,7 +390,7 @@ class SegmentController:
         SessionError
             If a propagation is under way, or the image has been worked on already.
         """
-        if self._runs.propagation is not None:
+        if self.stacks.runs.propagation is not None:
             raise SessionError("A propagation is under way; wait for its end or cancel it.")
         saved, dims = loaded.session, self._viewer.dims
         missing = dims.ndim - image.ndim
@@ -543,14 +413,13 @@ class SegmentController:
 
     def close(self) -> None:
         """Stop the thread and let go of the viewer; the user's layers stay as they are."""
-        self.live.forget()
-        self._runs.abandon()
+        self.stacks.close()
         for connections in (self._of_viewer, self._of_image):
             connections.disconnect()
         self._tools.stop()
         self.ahead.leave()
         self.looks.look_changed.disconnect(self.ahead.drop)
-        self.looks.look_changed.disconnect(self._runs.forget_embeddings)
+        self.looks.look_changed.disconnect(self.stacks.runs.forget_embeddings)
         self.looks.leave()
         self.objects.stop()
         self._inference.stop(_PATIENCE_AT_CLOSE)
@@ -588,22 +457,13 @@ class SegmentController:
 
     def _leave(self) -> None:
         self._tools.stop()
-        self.live.forget()
         self.found.end()
-        self.divisions.forget()
         self.ahead.leave()
         self._clicking.running.drop()
-        self._runs.cancel()
+        self.stacks.leave()
         self.looks.leave()
         self._of_image.disconnect()
-        self._clicking.work = self._runs.last = None
-
-    def _run_told(self) -> None:
-        """Begin with what waits for the end of a run, and tell."""
-        self.live.go_on()
-        if not self._runs.busy:
-            self.divisions.follow(self._runs.last)
-        self._tell()
+        self._clicking.work = None
 
     def _tell(self) -> None:
         self.objects.follow()
@@ -624,7 +484,7 @@ class SegmentController:
         with reporting():
             if not self._clicking.take_edit(event):
                 return
-            self._runs.last = None
+            self.stacks.runs.last = None
         self._tell()
 
     def _on_picked(self, _layer: Any, object_id: int) -> None:
@@ -651,7 +511,7 @@ class SegmentController:
         """Have other pixels encoded anew; what is previewed was seen on the old ones."""
         if self.workspace is not None:
             self.workspace.identity = object()
-        self._runs.forget_embeddings()
+        self.stacks.runs.forget_embeddings()
         self.ahead.drop()
         self._clicking.running.drop()
         self._tell()
@@ -669,14 +529,14 @@ class SegmentController:
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
-        self.precomputing.forget(layer)
-        self._runs.layer_removed(layer)
+        self.stacks.precomputing.forget(layer)
+        self.stacks.runs.layer_removed(layer)
         self._workspaces.pop(layer, None)
         self._clicking.running.preview.forget(layer)
         if layer is self.image:
             self._leave()
             self._clicking.running.forget_embeddings()
-            self._runs.forget_embeddings()
+            self.stacks.runs.forget_embeddings()
         elif self.workspace is not None:
             self._lose(self.workspace, layer)
         self._tell()
@@ -691,8 +551,8 @@ class SegmentController:
 
     def _on_loaded(self, model: PromptableModel) -> None:
         running = self._clicking.running
-        self.precomputing.cancel()
-        self._runs.forget_embeddings()
+        self.stacks.precomputing.cancel()
+        self.stacks.runs.forget_embeddings()
         self.ahead.drop()
         work = self.workspace
         if work is not None and self.status.refused_tools.get(self._tools.name(work)):
@@ -710,5 +570,5 @@ class SegmentController:
     def _answer_many(self, frame: PlaneFrame, prompts: Sequence[Prompt]) -> None:
         if self.workspace is not None:
             with reporting():
-                self._runs.answer_many(self.workspace, frame, prompts)
+                self.stacks.runs.answer_many(self.workspace, frame, prompts)
             self._tell()

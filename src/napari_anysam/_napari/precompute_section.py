@@ -51,7 +51,7 @@ class PrecomputeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.progress.setMaximumHeight(8)
         self.words = QElidingLabel()
         self.run_button.clicked.connect(self._run)
-        self.cancel_button.clicked.connect(controller.precomputing.cancel)
+        self.cancel_button.clicked.connect(controller.stacks.precomputing.cancel)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.cancel_button, 1)
@@ -63,7 +63,7 @@ class PrecomputeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def render_state(self) -> None:
         """Show how far a run is, and whether one can begin."""
-        state = self._controller.precomputing
+        state = self._controller.stacks.precomputing
         reason = self._why_not()
         self.run_button.setEnabled(not reason)
         self.run_button.setToolTip(with_key(reason or _TOOLTIP, "precompute"))
@@ -81,16 +81,16 @@ class PrecomputeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             self.progress.setValue(state.progress.done)
 
     def _why_not(self) -> str:
-        if self._controller.precomputing.is_running:
+        if self._controller.stacks.precomputing.is_running:
             return "Planes are being encoded already."
-        if not self._controller.can_precompute:
+        if not self._controller.stacks.can_precompute:
             return "Wait until a model is loaded."
         return "" if self._chosen_range() is not None else "This image has one plane only."
 
     def _run(self) -> None:
         chosen = self._chosen_range()
         if chosen is not None:
-            self._controller.precompute(chosen)
+            self._controller.stacks.precompute(chosen)
 
 
 def state_in_words(state: Precomputing) -> str:

@@ -297,21 +297,21 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def _connect_stack(self) -> None:
         stack, control = self.stack, self.controller
-        stack.propagate.connect(control.propagate)
+        stack.propagate.connect(control.stacks.propagate)
         stack.cancel.connect(control.cancel)
-        stack.live.toggled.connect(control.follow_live)
-        stack.fast.toggled.connect(control.use_fast_memory)
-        stack.ends.toggled.connect(control.stop_at_ends)
-        stack.axis_chosen.connect(control.review_along)
+        stack.live.toggled.connect(control.stacks.follow_live)
+        stack.fast.toggled.connect(control.stacks.use_fast_memory)
+        stack.ends.toggled.connect(control.stacks.stop_at_ends)
+        stack.axis_chosen.connect(control.stacks.review_along)
         stack.range_chosen.connect(self._render_soon)
 
     def _connect_review(self) -> None:
         control = self.controller
-        self.review.jumped.connect(control.show_reviewed)
-        self.review.doubtful.connect(lambda step: control.go_to_mark("doubtful", step))
-        self.review.prompted.connect(lambda step: control.go_to_mark("prompt", step))
-        self.review.reviewed.connect(control.toggle_reviewed)
-        self.review.repair.connect(control.repair)
+        self.review.jumped.connect(control.stacks.show_reviewed)
+        self.review.doubtful.connect(lambda step: control.stacks.go_to_mark("doubtful", step))
+        self.review.prompted.connect(lambda step: control.stacks.go_to_mark("prompt", step))
+        self.review.reviewed.connect(control.stacks.toggle_reviewed)
+        self.review.repair.connect(control.stacks.repair)
 
     def _open_manager(self) -> None:
         """Open the model manager as the plugin menu does."""
@@ -358,10 +358,10 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             cannot_split=why_not("split", status),
         )
         self.measuring.follow()
-        axes = control.stack_axes()
+        axes = control.stacks.stack_axes()
         self.stack.show_axes(axes)
         self.stack.show_status(status)
-        self.stack.show_outlook(control.outlook(self.stack.chosen_range()))
+        self.stack.show_outlook(control.stacks.outlook(self.stack.chosen_range()))
         self.many.show_status(status, control.labels_to_refine())
         self.look.show_view(control.looks.view, axes, ahead=control.ahead.is_on)
         self.precompute.render_state()
@@ -371,7 +371,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         if bool(axes) != self._had_axes:
             self._had_axes = bool(axes)
             (self.stack_fold.expand if axes else self.stack_fold.collapse)(animate=False)
-        review = control.review.state()
+        review = control.stacks.review.state()
         if bool(review.in_words) != self._had_lanes:
             self._had_lanes = bool(review.in_words)
             (self.review_fold.expand if self._had_lanes else self.review_fold.collapse)(

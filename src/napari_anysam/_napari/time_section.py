@@ -57,7 +57,7 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     def render_state(self) -> None:
         """Show the divisions on offer, and what can be done."""
-        state = self._control.divisions.state
+        state = self._control.stacks.divisions.state
         self.words.setText(state.in_words)
         if state.offered != self._offered:
             row = max(0, self.list.currentRow())
@@ -72,7 +72,7 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._render_buttons()
 
     def _render_buttons(self, _row: int = 0) -> None:
-        state = self._control.divisions.state
+        state = self._control.stacks.divisions.state
         none = "" if self._chosen() is not None else _CHOOSE
         accept = (
             "Give the daughters ids of their own, and follow each from there on; undo takes it back"
@@ -88,13 +88,13 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             (self.dismiss_button, none, "This is no division: offer it no more"),
             (
                 self.tracks_button,
-                self._control.tracks.why_not,
+                self._control.stacks.tracks.why_not,
                 "Show the paths of the objects, with mothers and daughters, as a layer; "
                 "again to bring it up to date",
             ),
             (
                 self.volumes_button,
-                self._control.cannot_follow_volumes,
+                self._control.stacks.cannot_follow_volumes,
                 "Follow every marked object through its volume, on that plane through time, and "
                 "through every other volume from there, with one id",
             ),
@@ -112,22 +112,22 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             act(chosen)
 
     def _look(self) -> None:
-        self._control.divisions.look()
+        self._control.stacks.divisions.look()
 
     def _show_chosen(self) -> None:
-        self._with_chosen(self._control.divisions.show)
+        self._with_chosen(self._control.stacks.divisions.show)
 
     def _accept_chosen(self) -> None:
-        self._with_chosen(self._control.divisions.accept)
+        self._with_chosen(self._control.stacks.divisions.accept)
 
     def _dismiss_chosen(self) -> None:
-        self._with_chosen(self._control.divisions.dismiss)
+        self._with_chosen(self._control.stacks.divisions.dismiss)
 
     def _show_tracks(self) -> None:
-        self._control.tracks.show()
+        self._control.stacks.tracks.show()
 
     def _follow_volumes(self) -> None:
-        self._control.follow_volumes()
+        self._control.stacks.follow_volumes()
 
     def _lay_out(self) -> None:
         buttons = QGridLayout()
