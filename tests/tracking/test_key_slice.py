@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +19,6 @@ from napari_anysam.networks.sam import SamModel
 from napari_anysam.networks.sam2_build import official_configuration
 from napari_anysam.segmentation.key_slice import largest_component, recist_box, segment_lesion
 from tiny_sam import tiny_sam
-
-DEEPLESION = Path("/work/shared/data/deeplesion_ct/CT_Lesion_000002_03_01_035-047.npz")
 
 places = st.floats(0, 63)
 
@@ -135,9 +132,8 @@ def test_an_image_model_is_refused():
         segment_lesion(np.zeros((3, 16, 16), np.uint8), 1, (1, 1, 9, 9), model=model)
 
 
-@pytest.mark.skipif(not DEEPLESION.exists(), reason="the lesion of DeepLesion is not here")
-def test_a_real_lesion_keeps_one_component_around_its_box(nano):
-    with np.load(DEEPLESION) as file:
+def test_a_real_lesion_keeps_one_component_around_its_box(nano, real_data):
+    with np.load(real_data / "deeplesion_ct" / "CT_Lesion_000002_03_01_035-047.npz") as file:
         volume, truth = file["imgs"][3:10], file["gts"][3:10] > 0
     rows, columns = np.nonzero(truth[3])
     box = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
