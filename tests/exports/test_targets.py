@@ -141,7 +141,7 @@ def test_a_full_disk_leaves_what_was_there(small_disk, name):
 KILLED = """
 import os, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[3])
+sys.path[:0] = sys.argv[3:]
 import test_targets
 def die(*arguments):
     os.kill(os.getpid(), 9)
@@ -154,8 +154,9 @@ test_targets.export(sys.argv[1], Path(sys.argv[2]), test_targets.LABELS[::-1], o
 def test_a_killed_process_leaves_what_was_there(tmp_path, name):
     path = export(name, tmp_path)
     before = contents(path)
-    here = os.path.dirname(__file__)
-    done = subprocess.run([sys.executable, "-c", KILLED, name, tmp_path, here], check=False)
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", KILLED, name, tmp_path, here, here.parent]
+    done = subprocess.run(command, check=False)
     assert done.returncode == -signal.SIGKILL
     assert contents(path) == before
 

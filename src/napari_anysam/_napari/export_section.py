@@ -34,24 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportSection", "ExportWidget"]
 
-_TITLES = {
-    "ome-tiff": "OME-TIFF",
-    "ome-zarr": "OME-Zarr",
-    "png": "PNG, one plane",
-    "png-planes": "PNG, folder of planes",
-    "coco-rle": "COCO, run lengths",
-    "coco-polygons": "COCO, polygons",
-    "yolo": "YOLO, folder",
-    "csv": "CSV table",
-    "nifti": "NIfTI",
-    "nrrd": "NRRD",
-    "mha": "MetaImage",
-    "dicom-seg": "DICOM-SEG",
-    "cutouts": "Cut-outs, folder",
-    "tracks": "Tracks, CSV table",
-    "ctc": "Cell Tracking Challenge, folder",
-}
-
 
 class ExportSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     """Labels, image and format; a button that asks where to; what was written, or why not.
@@ -78,8 +60,8 @@ class ExportSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.format.setMinimumContentsLength(6)
-        for name in FORMATS:
-            self.format.addItem(_TITLES[name], name)
+        for name, one in FORMATS.items():
+            self.format.addItem(one.title, name)
         self.format.setToolTip("What to write, and for which programs.")
         self.replace = QCheckBox("Replace an earlier export")
         self.replace.setToolTip("Otherwise a file or folder that exists is left alone.")

@@ -53,6 +53,8 @@ class Format:
     ----------
     name : str
         What a caller asks for.
+    title : str
+        As people call it.
     write : callable
         Takes the job and the path of a new file or folder.
     endings : tuple of str
@@ -66,6 +68,7 @@ class Format:
     """
 
     name: str
+    title: str
     write: Callable[[ExportJob, Path], None]
     endings: tuple[str, ...] = ()
     folder: bool = False
@@ -78,26 +81,46 @@ _PLACE = r"(_[tcz]\d{4,})*"
 FORMATS: Mapping[str, Format] = {
     one.name: one
     for one in (
-        Format("ome-tiff", ome_tiff.write, (".tif", ".tiff", ".btf")),
-        Format("ome-zarr", ome_zarr.write, (".zarr",), folder=True),
-        Format("png", png.write, (".png",)),
-        Format("png-planes", png.write, folder=True, holds=r".+_[tcz]\d{4,}\.png"),
-        Format("coco-rle", coco.write_rle, (".json",)),
-        Format("coco-polygons", coco.write_polygons, (".json",)),
+        Format("ome-tiff", "OME-TIFF", ome_tiff.write, (".tif", ".tiff", ".btf")),
+        Format("ome-zarr", "OME-Zarr", ome_zarr.write, (".zarr",), folder=True),
+        Format("png", "PNG, one plane", png.write, (".png",)),
+        Format(
+            "png-planes",
+            "PNG, folder of planes",
+            png.write,
+            folder=True,
+            holds=r".+_[tcz]\d{4,}\.png",
+        ),
+        Format("coco-rle", "COCO, run lengths", coco.write_rle, (".json",)),
+        Format("coco-polygons", "COCO, polygons", coco.write_polygons, (".json",)),
         Format(
             "yolo",
+            "YOLO, folder",
             yolo.write,
             folder=True,
             holds=r"data\.yaml|labels(/[^/]+\.txt)?|images(/[^/]+\.png)?",
         ),
-        Format("csv", table.write, (".csv",)),
-        Format("nifti", volume.write, (".nii.gz", ".nii")),
-        Format("nrrd", volume.write, (".nrrd",)),
-        Format("mha", volume.write, (".mha",)),
-        Format("dicom-seg", volume.write, (".dcm",)),
-        Format("cutouts", cutouts.write, folder=True, holds=rf"object_\d{{5,}}{_PLACE}\.png"),
-        Format("tracks", tracks.write, (".csv",), series=True),
-        Format("ctc", ctc.write, folder=True, holds=r"res_track\.txt|mask\d{3,}\.tif", series=True),
+        Format("csv", "CSV table", table.write, (".csv",)),
+        Format("nifti", "NIfTI", volume.write, (".nii.gz", ".nii")),
+        Format("nrrd", "NRRD", volume.write, (".nrrd",)),
+        Format("mha", "MetaImage", volume.write, (".mha",)),
+        Format("dicom-seg", "DICOM-SEG", volume.write, (".dcm",)),
+        Format(
+            "cutouts",
+            "Cut-outs, folder",
+            cutouts.write,
+            folder=True,
+            holds=rf"object_\d{{5,}}{_PLACE}\.png",
+        ),
+        Format("tracks", "Tracks, CSV table", tracks.write, (".csv",), series=True),
+        Format(
+            "ctc",
+            "Cell Tracking Challenge, folder",
+            ctc.write,
+            folder=True,
+            holds=r"res_track\.txt|mask\d{3,}\.tif",
+            series=True,
+        ),
     )
 }
 
