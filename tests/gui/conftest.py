@@ -21,7 +21,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QCheckBox
 from superqt import QCollapsible
 
 from napari_anysam._napari.active_model import active_model
@@ -182,7 +182,10 @@ class Desk:
                 parent.expand(animate=False)
             parent = parent.parent()
         self.settle()
-        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        where = button.rect().center()
+        if isinstance(button, QCheckBox):  # beside its words it takes no clicks
+            where.setX(10)
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton, pos=where)
         self.settle()
 
 

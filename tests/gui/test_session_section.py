@@ -56,6 +56,7 @@ def test_a_folder_that_is_no_session_is_refused_in_words(desk, discs, tmp_path, 
 
 def test_switched_off_nothing_is_written(desk, discs, tmp_path):
     desk.press(desk.widget.session.save)
+    assert not desk.widget.session.save.isChecked()
     desk.click(discs, (40, 40))
     desk.wait_for(Stage.PREVIEW)
     desk.key(Qt.Key.Key_Return)

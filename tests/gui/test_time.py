@@ -10,12 +10,14 @@ from gui_scenes import blobs
 from napari.utils.notifications import notification_manager
 from windowless import Work
 
+from napari_anysam._napari.engine import Engine
 from napari_anysam._napari.layer_export import layer_export
 from napari_anysam._napari.session_snapshot import snapshot
 from napari_anysam._napari.time_runs import DaughterRun
 from napari_anysam.errors import LineageError
 from napari_anysam.export.tracks import read_tracks
 from napari_anysam.segmentation.divisions import DivisionProposal
+from napari_anysam.segmentation.embeddings import EmbeddingCache
 from napari_anysam.segmentation.replay import replay
 from napari_anysam.segmentation.seen_divisions import SeenDivision
 from napari_anysam.segmentation.session_files import load_session, save_session
@@ -270,7 +272,8 @@ def test_a_cell_that_lies_on_other_planes_too_is_not_divided_on_one(volumes):
         (0, pytest.raises(LineageError, match="planes too")),
     ):
         frame = work.frame().at(1, depth)
-        arguments = (volumes.control._clicking.running.model, None, *[lambda *_: None] * 3)
+        engine = Engine(volumes.control._clicking.running.model, None, EmbeddingCache(0))
+        arguments = (engine, *[lambda *_: None] * 3)
         with refused:
             DaughterRun(division, 0, nullcontext, work, frame, *arguments)
 

@@ -90,6 +90,8 @@ class SessionKeeper:
         self.words = ""
         self.enabled = True
         control.changed.connect(self.note)
+        self._of_layers = Connections()
+        self._of_layers.connect(viewer.layers.events.removing, self._on_removing)
 
     def note(self) -> None:
         """Have the session saved if a step was made since the last time."""
@@ -142,6 +144,7 @@ class SessionKeeper:
     def close(self) -> None:
         """Save once more, and let go of the folders."""
         self._control.changed.disconnect(self.note)
+        self._of_layers.disconnect()
         self._strokes.disconnect()
         work = self._control.workspace
         kept = None if work is None else self._kept.get(work)
@@ -151,6 +154,13 @@ class SessionKeeper:
         for home in self._homes:
             home.release()
         self._kept.clear()
+
+    def _on_removing(self, _event: Any) -> None:
+        """Save what a run has written before a layer goes: a window that closes removes all."""
+        work = self._control.workspace
+        kept = None if work is None else self._kept.get(work)
+        if self.enabled and work is not None and kept is not None and work.run_so_far is not None:
+            self._save(work, kept)
 
     def _is_due(self, work: Workspace, kept: _Kept) -> bool:
         """Whether a run has written enough since the last save to be saved before its end."""
