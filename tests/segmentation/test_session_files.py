@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import numpy as np
@@ -373,3 +374,25 @@ def test_large_images_are_named_by_the_middle_of_some_planes():
     lazy = Lazy()
     assert len(fingerprint(lazy)) == 64
     assert lazy.read <= 16 * 512**2
+
+
+def test_a_session_is_read_while_it_is_saved(tmp_path):
+    """The labels that one session names are gone as soon as the next one is saved."""
+    shape = (200, 200)
+    first = np.zeros(shape, np.uint8)
+    save_session(tmp_path, a_session(shape=shape), first)
+    done = threading.Event()
+
+    def save_on():
+        for value in range(1, 40):
+            save_session(tmp_path, a_session(shape=shape), np.full(shape, value, np.uint8))
+        done.set()
+
+    saver = threading.Thread(target=save_on)
+    saver.start()
+    seen = []
+    while not done.is_set():
+        seen.append(int(load_session(tmp_path).labels.max()))
+    saver.join()
+    assert seen == sorted(seen)
+    assert load_session(tmp_path).labels.min() == 39

@@ -138,7 +138,7 @@ def save_session(folder: str | PathLike[str], session: SavedSession, labels: Any
 
 
 def load_session(folder: str | PathLike[str]) -> LoadedSession:
-    """Read a session's folder.
+    """Read a session's folder, whoever is saving into it meanwhile.
 
     Raises
     ------
@@ -146,13 +146,27 @@ def load_session(folder: str | PathLike[str]) -> LoadedSession:
         If it is no session, damaged, or of a version that is not known.
     """
     folder = Path(folder)
+    while True:
+        text = _read_text(folder)
+        try:
+            return _loaded(folder, text)
+        except SessionError:
+            if _read_text(folder) == text:
+                raise  # else its files were replaced while they were read
+
+
+def _read_text(folder: Path) -> str:
     path = folder / _SESSION
     try:
-        text = path.read_text("utf-8")
+        return path.read_text("utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SessionError(f"{folder} holds no session; give a folder NAME{SUFFIX}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SessionError(f"{path} cannot be read ({error}); check the disk.") from error
+
+
+def _loaded(folder: Path, text: str) -> LoadedSession:
+    path = folder / _SESSION
     file = parse(text, path)
     try:
         session = Reading(file).session()
