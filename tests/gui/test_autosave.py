@@ -295,6 +295,7 @@ def test_labels_chosen_later_begin_another_session(open_work, path):
 def test_a_session_is_opened_again_in_the_viewer_whose_image_was_removed(open_work, path):
     work, folder = open_work(path), path.with_suffix(".anysam")
     work.keep(FIRST)
+    work.wait((folder / "session.json").exists)
     work.wait(lambda: len(load_session(folder).session.journal) == 1)
     labels = work.labels.copy()
     with pytest.raises(SessionError, match="or in this one"):
