@@ -138,7 +138,7 @@ def show_plane(viewer: Any, widget: SegmentWidget, plane: int) -> None:
 def click(widget: SegmentWidget, place: tuple[float, ...]) -> None:
     """Add a point, and wait for its mask."""
     control = widget.controller
-    control.draw_points()
+    control.use_tool("point")
     control.point_pressed(positive=True)
     control.workspace.prompts.points.add(np.asarray(place, dtype=float))
     wait(lambda: control.status.stage in (Stage.PREVIEW, Stage.NOTHING_FOUND))

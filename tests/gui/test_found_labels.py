@@ -187,7 +187,7 @@ def test_a_label_from_a_file_is_refined_by_row_and_mouse(desk):
     layer = desk.viewer.add_labels(cellpose(), name="cellpose")
     desk.settle()
     desk.control.choose_labels(layer)
-    desk.control.draw_points()
+    desk.control.use_tool("point")
     desk.wait(lambda: not desk.control.objects.is_counting)
     table = desk.widget.objects.table
     assert table.model().rowCount() == 2

@@ -88,11 +88,11 @@ def test_it_is_off_until_it_is_wanted_and_leaves_nothing_behind(desk, image):
 
 
 def test_other_tools_and_places_beside_the_image_show_nothing(desk, image):
-    desk.control.draw_boxes()
+    desk.control.use_tool("box")
     rest(desk, image, (2, 40, 38))
     QTest.qWait(400)
     assert not shown(desk)
-    desk.control.draw_points()
+    desk.control.use_tool("point")
     rest(desk, image, (2, -3, 38))
     QTest.qWait(400)
     assert not shown(desk)

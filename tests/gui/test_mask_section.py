@@ -104,7 +104,7 @@ def test_the_policy_says_whether_others_give_way(desk, coins, policy, theirs):
     layer = desk.viewer.add_labels(other, name="mine")
     desk.control.choose_labels(layer)
     desk.widget.mask.policy.setCurrentIndex(policy)
-    desk.control.draw_points()
+    desk.control.use_tool("point")
     desk.click(coins, FIRST)
     desk.wait_for(Stage.PREVIEW)
     desk.key(Qt.Key.Key_Return)

@@ -109,11 +109,6 @@ class ActiveModel:
         return self._hint
 
     @property
-    def active_request(self) -> Request | None:
-        """The request that gave the active model."""
-        return self._active
-
-    @property
     def requested(self) -> Request | None:
         """The latest request while it is being served, else the one that gave the active model."""
         return self._requested

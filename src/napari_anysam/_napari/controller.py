@@ -216,14 +216,6 @@ class SegmentController:
             with reporting():
                 self.workspace.open_brush_window()
 
-    def draw_points(self) -> None:
-        """Let clicks in the image add points."""
-        self.use_tool("point")
-
-    def draw_boxes(self) -> None:
-        """Let drags in the image add boxes."""
-        self.use_tool("box")
-
     def accept(self) -> None:
         """Keep the mask that is previewed or under way; the next prompt is a new object's."""
         with reporting():
@@ -256,22 +248,22 @@ class SegmentController:
 
     def name_class(self, object_id: int, name: str) -> None:
         """Say which class an object is of."""
-        self._change_objects(lambda: self.objects.name_class(object_id, name))
+        self.stacks.change(lambda: self.objects.name_class(object_id, name))
 
     def delete_objects(self, object_ids: Collection[int] | None = None) -> None:
         """Erase objects on all planes; the running one if none is named."""
         work = self.workspace
         if work is not None:
             ids = [work.object_id] if object_ids is None else object_ids
-            self._change_objects(lambda: self.objects.delete(ids))
+            self.stacks.change(lambda: self.objects.delete(ids))
 
     def merge_objects(self, object_ids: Collection[int]) -> None:
         """Make objects one, with the lowest of their ids."""
-        self._change_objects(lambda: self.objects.merge(object_ids))
+        self.stacks.change(lambda: self.objects.merge(object_ids))
 
     def split_object(self) -> None:
         """Make what the previewed mask leaves out of its object an object of its own."""
-        self._change_objects(self.objects.split)
+        self.stacks.change(self.objects.split)
 
     def next_candidate(self) -> None:
         """Preview the next of the candidate masks."""
@@ -337,25 +329,18 @@ class SegmentController:
 
     def undo(self) -> None:
         """Take back the last prompt, accepted mask, propagation, or change of objects."""
-        self._change_objects(self._clicking.undo)
+        self.stacks.change(self._clicking.undo)
 
     def redo(self) -> None:
         """Do the last step that was undone again."""
-        self._change_objects(self._clicking.redo)
+        self.stacks.change(self._clicking.redo)
 
     def cancel(self) -> None:
         """End a propagation after the plane in progress, or drop the request for a mask."""
         if self.stacks.runs.busy:
-            self.stacks.runs.cancel()
+            self.stacks.cancel()
         elif self._clicking.running.request is not None:
             self._clicking.running.drop()
-            self._tell()
-
-    def _change_objects(self, change: Callable[[], Any]) -> None:
-        """Change what was kept, unless something is writing."""
-        if not self.stacks.runs.busy:
-            with reporting():
-                change()
             self._tell()
 
     def foresee(

@@ -43,7 +43,7 @@ class LiveVolume:
             return
         self._waiting.append((work, key))
         current = self._runs.propagation
-        if current is not None and current.follows(key[0]):
+        if current is not None and current.follows_only(key[0]):
             current.cancel()  # it started from less than is known now
         self.go_on()
 

@@ -184,9 +184,9 @@ class Propagation:
         """Data axis that it follows objects along."""
         return self._where.axis
 
-    def follows(self, object_id: int) -> bool:
-        """Whether an object is among those that are followed."""
-        return any(prompt.object_id == object_id for prompt in self._prompts)
+    def follows_only(self, object_id: int) -> bool:
+        """Whether nothing but this object is followed."""
+        return all(prompt.object_id == object_id for prompt in self._prompts)
 
     def uses(self, layer: Any) -> bool:
         """Whether the run still reads or writes a layer."""

@@ -116,7 +116,7 @@ class StackControl:
 
     def toggle_reviewed(self) -> None:
         """Lock the masks of the plane that is shown, or unlock them."""
-        self._change(self.review.toggle_reviewed)
+        self.change(self.review.toggle_reviewed)
 
     def follow_live(self, on: bool) -> None:
         """Say whether accepted masks are followed through the stack at once."""
@@ -183,24 +183,28 @@ class StackControl:
             self.precomputing.start(work, frame, where, running.model, running.store)
         self._tell()
 
+    def cancel(self) -> None:
+        """End what is under way, and begin with nothing that waits for its end."""
+        self.live.forget()
+        self.runs.cancel()
+
+    def change(self, change: Callable[[], Any]) -> None:
+        """Change what was kept, unless something is writing."""
+        if not self.runs.busy:
+            with reporting():
+                change()
+            self._tell()
+
     def leave(self) -> None:
         """Work on no image any more."""
-        self.live.forget()
         self.divisions.forget()
-        self.runs.cancel()
+        self.cancel()
         self.runs.last = None
 
     def close(self) -> None:
         """Let nothing be written any more."""
         self.live.forget()
         self.runs.abandon()
-
-    def _change(self, change: Callable[[], Any]) -> None:
-        """Change what was kept, unless something is writing."""
-        if not self.runs.busy:
-            with reporting():
-                change()
-            self._tell()
 
     def _run_told(self) -> None:
         """Begin with what waits for the end of a run, and tell."""
