@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,3 +64,17 @@ def real_data() -> Path:
     if not (folder / "INDEX.md").exists():
         pytest.skip(f"no real images at {folder}; set ANYSAM_DATA to the folder that holds them")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a file system of 400 kB, where this machine lets us."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"a small disk cannot be mounted here: {error}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -103,20 +103,6 @@ def test_an_error_while_writing_leaves_what_was_there(tmp_path, name, monkeypatc
     assert [one.name for one in tmp_path.iterdir()] == [TARGETS[name]]
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """Mount a file system of 400 kB, where this machine lets us."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"a small disk cannot be mounted here: {error}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def _fills(file):
     try:
         return file.write(bytes(4096)) == 4096
