@@ -2,6 +2,7 @@
 
     xvfb-run -a -s "-screen 0 1400x1000x24" python benchmarks/window.py
     xvfb-run -a -s "-screen 0 1400x1000x24" python benchmarks/window.py --seconds 60
+    xvfb-run -a -s "-screen 0 1400x1000x24" python benchmarks/window.py --part runs
 
 A timer that is due every five milliseconds notes when it is late: the event loop was away that
 long. Meanwhile the slider is moved thirty times a second, as by a user who scrolls through a stack.
@@ -24,6 +25,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_anysam._napari.active_model import active_model
+from napari_anysam._napari.propagation import StackRange
 from napari_anysam._napari.segment_widget import SegmentWidget
 from napari_anysam._napari.status import Stage
 
@@ -34,6 +36,7 @@ TICK_MILLISECONDS = 5
 SCROLL_MILLISECONDS = 33
 PATIENCE_SECONDS = 60.0
 STACK = (40, 512, 512)
+PARTS = ("clicks", "encoding", "runs")
 
 
 class StallMonitor:
@@ -107,6 +110,17 @@ class Window:
         self.control.clear()
         return milliseconds
 
+    def propagate(self) -> None:
+        """Follow the marked objects through the stack."""
+        self.control.stacks.propagate(StackRange(0, 0, STACK[0] - 1))
+
+    def cancel(self) -> float:
+        """End the run; return the milliseconds until it has ended."""
+        start = time.perf_counter()
+        self.control.stacks.cancel()
+        wait(lambda: not self.control.stacks.runs.busy, pause=0.001)
+        return 1000 * (time.perf_counter() - start)
+
     def _move(self) -> None:
         plane = (self.viewer.dims.current_step[0] + 1) % STACK[0]
         self.viewer.dims.set_point(0, plane)
@@ -172,6 +186,41 @@ def measure_stalls(window: Window, seconds: float, vit_b: Path) -> None:
         window.control.clear()
 
 
+def measure_runs(window: Window, seconds: float) -> None:
+    """Print how long the event loop is away while objects are propagated, and a cancel's wait."""
+    window.use("anysam-nano")
+    monitor = StallMonitor()
+    cancels: list[float] = []
+    print("| event loop away, ms | median | 99th percentile | longest | over 50 ms |")
+    print("|---|---|---|---|---|")
+    for objects in (1, 16):
+        mark_objects(window, objects)
+        for scrolling in (False, True):
+            window.scroll(on=scrolling)
+            monitor.clear()
+            end = time.monotonic() + seconds
+            while (left := end - time.monotonic()) > 0.5:
+                window.propagate()
+                run_event_loop(min(left, 3.0))
+                cancels.append(window.cancel())
+            window.scroll(on=False)
+            title = f"{objects} objects propagated, " + ("scrolling" if scrolling else "still")
+            print(monitor.row(title.replace("1 objects", "1 object")), flush=True)
+    print(f"\nfrom cancel to the end: {np.median(cancels):.0f} ms, at most {max(cancels):.0f} ms")
+
+
+def mark_objects(window: Window, count: int) -> None:
+    """Mark discs by a click each on the first plane, and keep them."""
+    window.viewer.dims.set_point(0, 0)
+    present = len(window.control.workspace.session.object_ids)
+    for number in range(present, count):
+        centre = (32.0 + 64 * (number % 8), 32.0 + 64 * (number // 8))
+        window.control.workspace.prompts.points.add((0, *centre))
+        wait(lambda: window.control.status.stage in (Stage.PREVIEW, Stage.NOTHING_FOUND))
+        window.control.accept()
+        QApplication.processEvents()
+
+
 def measure_clicks(window: Window, count: int) -> None:
     """Print how long clicks wait with the shipped model."""
     window.use("anysam-nano")
@@ -191,18 +240,25 @@ def measure_clicks(window: Window, count: int) -> None:
 
 
 def main() -> None:
-    """Measure and print two tables."""
+    """Measure and print a table for each part."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30.0, help="of encoding, each")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of encoding or a run, each")
     parser.add_argument("--clicks", type=int, default=20)
+    parser.add_argument("--part", choices=PARTS, action="append", help="only this; may be repeated")
     options = parser.parse_args()
+    parts = options.part or PARTS
     with TemporaryDirectory() as folder:
         # Before the window: see networks/native.py for what torchvision and OpenGL do together.
         vit_b = write_vit_b(Path(folder) / "vit_b.pth")
         window = Window()
-        measure_clicks(window, options.clicks)
-        print()
-        measure_stalls(window, options.seconds, vit_b)
+        if "clicks" in parts:
+            measure_clicks(window, options.clicks)
+            print()
+        if "encoding" in parts:
+            measure_stalls(window, options.seconds, vit_b)
+            print()
+        if "runs" in parts:
+            measure_runs(window, options.seconds)
         window.viewer.close()
 
 
