@@ -50,6 +50,10 @@ def check_consensus(options: argparse.Namespace) -> None:
             "--consensus takes whole volumes; leave out --direction, --start, --stop and "
             "--follow-brightness."
         )
+    if options.consensus and options.stop_at_ends is not None:
+        options.usage_error(
+            "--consensus sees where objects end from across; leave out --stop-at-ends."
+        )
 
 
 def write_consensus(

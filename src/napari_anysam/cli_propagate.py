@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ from napari_anysam.cli_options import (
 )
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterable, Iterator
 
     import numpy as np
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.run_estimate import RunEstimate
     from napari_anysam.segmentation.run_request import RunRequest
     from napari_anysam.segmentation.tracking import PropagationResult
+    from napari_anysam.segmentation.tracking_end import EndRule
     from napari_anysam.segmentation.tracking_plan import Plan
     from napari_anysam.segmentation.tracking_state import RunKeeper
 
@@ -87,6 +88,13 @@ def add_propagate(commands: Any) -> None:
         choices=("full", "fast"),
         default="full",
         help="fast reads fewer memories of each object: quicker with large models (default: full)",
+    )
+    parser.add_argument(
+        "--stop-at-ends",
+        action=argparse.BooleanOptionalAction,
+        help="look no more for an object behind the plane on which it ends, where networks go on "
+        "painting; one that leaves and comes back is then not found again (default: yes, unless "
+        "STACK calls the axis time)",
     )
     before = parser.add_mutually_exclusive_group()
     before.add_argument(
@@ -173,10 +181,19 @@ def _propagate(options: argparse.Namespace) -> None:
         sys.stdout.write(f"{options.output}\n")
         return
     from napari_anysam.segmentation.tracking import Tracker
+    from napari_anysam.segmentation.tracking_end import end_rule_for
 
     contrast: Any = "follow" if options.follow_brightness else options.contrast or "auto"
     conditioning = resolve_conditioning(job.planes, contrast)
-    tracker = Tracker(model, job.planes, conditioning, region=options.region, memory=options.memory)
+    ending = end_rule_for(model) if _stops_at_ends(job, options) else None
+    tracker = Tracker(
+        model,
+        job.planes,
+        conditioning,
+        region=options.region,
+        memory=options.memory,
+        ending=ending,
+    )
     with open_label_stack(
         options.output,
         job.label_shape,
@@ -186,7 +203,8 @@ def _propagate(options: argparse.Namespace) -> None:
         geometry=job.geometry,
         **_label_axes(job),
     ) as stack:
-        keeper = _keeper(stack.folder, _request(job, conditioning, model, options), options)
+        request = _request(job, conditioning, model, ending, options)
+        keeper = _keeper(stack.folder, request, options)
         results = tracker.run(
             job.prompts,
             direction=options.direction,
@@ -253,6 +271,7 @@ def _estimate(job: _Job, options: argparse.Namespace) -> RunEstimate:
         label_bytes=np.dtype(job.dtype).itemsize,
         free_memory_bytes=free_memory,
         free_disk_bytes=free_disk,
+        stops_at_ends=_stops_at_ends(job, options),
     )
 
 
@@ -267,8 +286,20 @@ def _named(options: argparse.Namespace) -> tuple[str, int]:
     return model.name, model.image_size
 
 
+def _stops_at_ends(job: _Job, options: argparse.Namespace) -> bool:
+    """Tell whether objects end; where nobody says so, not through time, as in the window."""
+    said: bool | None = options.stop_at_ends
+    named = job.image.axes
+    axis = job.axis % job.image.array.ndim
+    return named[axis : axis + 1] != "T" if said is None else said
+
+
 def _request(
-    job: _Job, conditioning: Conditioning, model: PromptableModel, options: argparse.Namespace
+    job: _Job,
+    conditioning: Conditioning,
+    model: PromptableModel,
+    ending: EndRule | None,
+    options: argparse.Namespace,
 ) -> RunRequest:
     from napari_anysam.segmentation.journal import record_of
     from napari_anysam.segmentation.run_request import RunRequest, StackReference
@@ -290,6 +321,7 @@ def _request(
         memory=options.memory,
         conditioning=conditioning,
         model=record_of(model),
+        ending=None if ending is None else ending.object_logit,
     )
 
 

@@ -75,6 +75,14 @@ def test_time_is_what_was_measured():
     assert not estimate.proposals
 
 
+def test_a_run_that_stops_at_ends_takes_no_longer_than_is_said():
+    size = size_for(boxes((100, 100)), count=10)
+    room = {"label_bytes": 2, "free_memory_bytes": 10**12, "free_disk_bytes": 10**12}
+    ended = estimate_run(size, MEASURED, image_size=1024, stops_at_ends=True, **room)
+    assert ended.seconds == estimate_for(size).seconds
+    assert ended.lines[0] == "time: about 47 s at most, less where objects end before"
+
+
 def test_what_was_not_measured_is_not_claimed():
     size = size_for(boxes((100, 100)), count=10)
     assert "unknown" in estimate_for(size, None).lines[0]

@@ -120,6 +120,8 @@ class RunEstimate:
         Whether nothing was followed here with this network, so that the time is rough.
     remedies : tuple of Remedy
         What would help, the most helpful first; empty where the run fits and ends within an hour.
+    stops_at_ends : bool
+        Whether objects that end are followed no more, so that the time is the longest possible.
     """
 
     seconds: float | None
@@ -129,6 +131,7 @@ class RunEstimate:
     free_disk_bytes: int
     guessed: bool
     remedies: tuple[Remedy, ...]
+    stops_at_ends: bool = False
 
     @property
     def fits(self) -> bool:
@@ -149,6 +152,8 @@ class RunEstimate:
         time = "unknown: nothing was encoded with this model on this computer yet"
         if self.seconds is not None:
             time = f"about {_duration(self.seconds)}"
+            if self.stops_at_ends:
+                time += " at most, less where objects end before"
             if self.guessed:
                 time += " (rough: nothing was followed with this model on this computer yet)"
         return (
@@ -210,6 +215,7 @@ def estimate_run(
     free_disk_bytes: int,
     process_bytes: int = PROCESS_BYTES,
     cache_bytes: int = 0,
+    stops_at_ends: bool = False,
 ) -> RunEstimate:
     """Estimate a run.
 
@@ -228,6 +234,9 @@ def estimate_run(
         What the program takes before the run; 0 where that is in memory already.
     cache_bytes : int
         Budget of the cache that the run fills, if it has one.
+    stops_at_ends : bool
+        Whether the run follows objects up to their ends only. Where these are only the run finds
+        out, so everything is counted as if there were none.
     """
     seconds, guessed = None, False
     if measurement is not None:
@@ -251,6 +260,7 @@ def estimate_run(
         free_disk_bytes=free_disk_bytes,
         guessed=guessed,
         remedies=(),
+        stops_at_ends=stops_at_ends,
     )
     return replace(estimate, remedies=tuple(_remedies(estimate, size, image_size)))
 
