@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.prompts import Prompt
 
-__all__ = ["add_consensus", "check_consensus", "write_consensus"]
+__all__ = ["add_consensus", "check_consensus", "spacing_of", "write_consensus"]
 
 
 def add_consensus(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def write_consensus(
             image.array,
             prompts,
             model,
-            spacing=options.spacing or _spacing_of(image, channel_axis),
+            spacing=options.spacing or spacing_of(image, channel_axis),
             axis=axis,
             region=options.region,
             contrast=options.contrast or "auto",
@@ -93,7 +93,7 @@ def write_consensus(
     return set(np.unique(labels).tolist()) - {0}
 
 
-def _spacing_of(image: ImageFile, channel_axis: int | None) -> tuple[float, ...]:
+def spacing_of(image: ImageFile, channel_axis: int | None) -> tuple[float, ...]:
     """Return what the file says, in one unit; a file that says nothing has cubes."""
     if image.scale is None:
         return (1.0, 1.0, 1.0)

@@ -98,8 +98,10 @@ def write_label_volume(path: Path, labels: NDArray[Any], geometry: Geometry | No
     image.SetDirection(geometry.direction)
     try:
         sitk.WriteImage(image, str(path), useCompression=True)
-        # The writers of NIfTI and NRRD do not notice a full disk.
-        whole = np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), labels)
+        # The writers of NIfTI and NRRD do not notice a full disk. One copy in memory at a time.
+        del image
+        written = sitk.ReadImage(str(path))
+        whole = np.array_equal(sitk.GetArrayViewFromImage(written), labels)
     except RuntimeError:
         whole = False
     if not whole:
