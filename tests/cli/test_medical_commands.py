@@ -54,6 +54,22 @@ def test_a_dicom_series_gives_a_dicom_seg(anysam, prompts, tmp_path):
     )
 
 
+def test_a_dicom_seg_in_which_nothing_was_found_is_written_with_a_warning(
+    anysam, prompts, tmp_path
+):
+    stack, _ = discs(count=3)
+    stack[1:] = np.random.default_rng(1).normal(200, 20, stack[1:].shape)
+    write_ct_series(tmp_path / "ct", stack)
+    out, given = tmp_path / "labels.dcm", prompts({"plane": 0, "points": [[44, 50]]})
+    code, told, err = anysam(
+        *("propagate", tmp_path / "ct", "--prompts", given, "-o", out, "-q", "--start", 1)
+    )
+    assert (code, told) == (0, f"{out}\n")
+    assert "warning: object 1 has no pixel in the result" in err
+    assert not np.asarray(read_labels(out).array).any()
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
 @pytest.mark.parametrize(
     "command",
     [
