@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from napari_anysam.cli_options import label_sizes
 from napari_anysam.errors import OptionsError
 
 if TYPE_CHECKING:
@@ -89,8 +90,19 @@ def write_consensus(
             channel_axis=channel_axis,
             progress=bar.update,
         )
-    write_labels(options.output, labels, image.label_geometry(channel_axis))
+    sizes = sizes_of_consensus(image, channel_axis, options.spacing)
+    write_labels(options.output, labels, image.label_geometry(channel_axis), **sizes)
     return set(np.unique(labels).tolist()) - {0}
+
+
+def sizes_of_consensus(
+    image: ImageFile, channel_axis: int | None, spacing: Sequence[float] | None
+) -> dict[str, Any]:
+    """Return ``label_sizes``; of another spacing than the file's nobody names the unit."""
+    sizes = label_sizes(image, channel_axis)
+    if spacing is None or tuple(spacing) == sizes["scale"]:
+        return sizes
+    return sizes | {"scale": tuple(spacing), "units": ()}
 
 
 def spacing_of(image: ImageFile, channel_axis: int | None) -> tuple[float, ...]:

@@ -17,6 +17,7 @@ from napari_anysam.cli_options import (
     add_prompts_option,
     add_region_option,
     label_dtype,
+    label_sizes,
     naming_slices,
     open_image,
     refuse_overwriting_input,
@@ -163,7 +164,7 @@ def _propagate(options: argparse.Namespace) -> None:
         job.plane_axis,
         before=options.before,
         geometry=job.geometry,
-        **_label_axes(job),
+        **label_sizes(job.image, job.channel_axis),
     ) as stack:
         request = _request(job, conditioning, model, ending, options)
         keeper = _keeper(stack.folder, request, options)
@@ -294,25 +295,3 @@ def _progress(
         file=sys.stderr,
     )
     return bar
-
-
-def _label_axes(job: Job) -> dict[str, Any]:
-    """Return names and pixel sizes of the labels' axes, as far as the image's file tells them."""
-    from napari_anysam.export.units import find_unit, known_units
-
-    kept = [axis for axis in range(job.image.array.ndim) if axis != _positive(job)]
-    names = "".join(job.image.axes[axis] for axis in kept) if job.image.axes else ""
-    axes = names if names in ("TYX", "ZYX") else "ZYX"
-    units = [job.image.units[axis] for axis in kept] if job.image.units else [None] * len(kept)
-    return {
-        "axes": axes.lower(),
-        "scale": None if job.image.scale is None else tuple(job.image.scale[axis] for axis in kept),
-        "units": [
-            None if unit is None else find_unit(unit, axis).name
-            for unit, axis in zip(known_units(units, axes), axes, strict=True)
-        ],
-    }
-
-
-def _positive(job: Job) -> int | None:
-    return None if job.channel_axis is None else job.channel_axis % job.image.array.ndim

@@ -195,6 +195,17 @@ class TestLesion:
         assert f"anysam: {volume:.2f} mL" in err
         assert "mm on plane" in err
 
+    def test_zarr_labels_have_the_sizes_of_voxels(self, anysam, ball, tmp_path):
+        out = tmp_path / "lesion.zarr"
+        code, _, err = anysam(
+            *("lesion", ball[0], "--slice", 2, "--box", 20, 26, 69, 75, "-o", out, "-q")
+        )
+        assert code == 0, err
+        labels = read_labels(out)
+        assert (labels.axes, labels.units) == ("ZYX", ("millimeter",) * 3)
+        assert labels.scale == pytest.approx(SPACING[::-1])
+        assert iou(labels.array[...] == 1, ball[2]) > 0.8
+
     def test_one_time_point_of_a_series_of_volumes(self, anysam, tmp_path):
         stack, truth = discs(count=3)
         times = [itk_image(np.full_like(stack, 200)), itk_image(stack)]
