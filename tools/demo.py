@@ -169,7 +169,7 @@ def _follow(
 ) -> Result:
     start = time.perf_counter()
     labels = np.zeros(stack.shape, np.uint16)
-    results = anysam.propagate(stack, prompts, model=model)
+    results = anysam.propagate(stack, prompts, model=model, stop_at_ends=True)
     # Shown on a terminal only, and gone when it is done.
     for result in tqdm(results, f"Following {name}", unit=" planes", leave=False, disable=None):
         labels[result.index] = result.labels

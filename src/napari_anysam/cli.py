@@ -26,6 +26,7 @@ from napari_anysam.cli_options import (
     add_prompts_option,
     add_region_option,
     label_dtype,
+    label_sizes,
     load_model,
     naming_slices,
     open_image,
@@ -201,7 +202,7 @@ def _segment(options: argparse.Namespace) -> None:
         labels = segment_everything(image.array, model, **pixels)
     else:
         labels = segment(image.array, prompts, model, options.region, options=shaping, **pixels)
-    write_labels(options.output, labels, geometry)
+    write_labels(options.output, labels, geometry, **label_sizes(image, channel_axis))
     warn_of_missing({prompt.object_id for prompt in prompts} - set(labels.ravel().tolist()))
     sys.stdout.write(f"{options.output}\n")
 

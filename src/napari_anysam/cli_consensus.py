@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from napari_anysam.cli_options import label_sizes
 from napari_anysam.errors import OptionsError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.prompts import Prompt
 
-__all__ = ["add_consensus", "check_consensus", "write_consensus"]
+__all__ = ["add_consensus", "check_consensus", "spacing_of", "write_consensus"]
 
 
 def add_consensus(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +51,10 @@ def check_consensus(options: argparse.Namespace) -> None:
             "--consensus takes whole volumes; leave out --direction, --start, --stop and "
             "--follow-brightness."
         )
+    if options.consensus and options.stop_at_ends is not None:
+        options.usage_error(
+            "--consensus sees where objects end from across; leave out --stop-at-ends."
+        )
 
 
 def write_consensus(
@@ -78,18 +83,29 @@ def write_consensus(
             image.array,
             prompts,
             model,
-            spacing=options.spacing or _spacing_of(image, channel_axis),
+            spacing=options.spacing or spacing_of(image, channel_axis),
             axis=axis,
             region=options.region,
             contrast=options.contrast or "auto",
             channel_axis=channel_axis,
             progress=bar.update,
         )
-    write_labels(options.output, labels, image.label_geometry(channel_axis))
+    sizes = sizes_of_consensus(image, channel_axis, options.spacing)
+    write_labels(options.output, labels, image.label_geometry(channel_axis), **sizes)
     return set(np.unique(labels).tolist()) - {0}
 
 
-def _spacing_of(image: ImageFile, channel_axis: int | None) -> tuple[float, ...]:
+def sizes_of_consensus(
+    image: ImageFile, channel_axis: int | None, spacing: Sequence[float] | None
+) -> dict[str, Any]:
+    """Return ``label_sizes``; of another spacing than the file's nobody names the unit."""
+    sizes = label_sizes(image, channel_axis)
+    if spacing is None or tuple(spacing) == sizes["scale"]:
+        return sizes
+    return sizes | {"scale": tuple(spacing), "units": ()}
+
+
+def spacing_of(image: ImageFile, channel_axis: int | None) -> tuple[float, ...]:
     """Return what the file says, in one unit; a file that says nothing has cubes."""
     if image.scale is None:
         return (1.0, 1.0, 1.0)

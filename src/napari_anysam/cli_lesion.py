@@ -10,6 +10,7 @@ from napari_anysam.cli_options import (
     add_at_option,
     add_model_options,
     add_output_option,
+    label_sizes,
     load_model,
     naming_slices,
     refuse_overwriting_input,
@@ -99,7 +100,7 @@ def _lesion(options: argparse.Namespace) -> None:
         options.axis,
         options.region,
     )
-    write_labels(options.output, labels, image.label_geometry())
+    write_labels(options.output, labels, image.label_geometry(), **label_sizes(image))
     sys.stdout.write(f"{options.output}\n")
     if not options.quiet:
         tell(_report(labels, image, options.axis))

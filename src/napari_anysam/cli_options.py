@@ -27,6 +27,7 @@ __all__ = [
     "add_prompts_option",
     "add_region_option",
     "label_dtype",
+    "label_sizes",
     "load_model",
     "naming_slices",
     "open_image",
@@ -185,6 +186,43 @@ def label_dtype(prompts: Sequence[Prompt]) -> type[np.unsignedinteger[Any]]:
             f"object_id {most} does not fit into a label image; renumber the objects."
         )
     return np.uint16 if most <= _MOST_16_BIT else np.uint32
+
+
+def label_sizes(
+    image: ImageFile, channel_axis: int | None = None, axes: str | None = None
+) -> dict[str, Any]:
+    """Return names and pixel sizes of the labels' axes, as far as the image's file tells them.
+
+    Parameters
+    ----------
+    image : ImageFile
+        The image.
+    channel_axis : int or None
+        Its axis that labels do not have.
+    axes : str, optional
+        What the labels' axes are; by default what the file says, else the last of "ZYX".
+
+    Returns
+    -------
+    dict
+        "axes", "scale" and "units", as ``open_label_stack`` and ``write_labels`` take them.
+    """
+    from napari_anysam.export.units import find_unit, known_units
+
+    ndim = image.array.ndim
+    channels = None if channel_axis is None else channel_axis % ndim
+    kept = [axis for axis in range(ndim) if axis != channels]
+    names = "".join(image.axes[axis] for axis in kept) if image.axes else ""
+    axes = axes or (names if names in ("TYX", "ZYX") else "ZYX"[-len(kept) :])
+    units = [image.units[axis] for axis in kept] if image.units else [None] * len(kept)
+    return {
+        "axes": axes.lower(),
+        "scale": None if image.scale is None else tuple(image.scale[axis] for axis in kept),
+        "units": [
+            None if unit is None else find_unit(unit, axis).name
+            for unit, axis in zip(known_units(units, axes), axes, strict=True)
+        ],
+    }
 
 
 def refuse_overwriting_input(options: argparse.Namespace) -> None:

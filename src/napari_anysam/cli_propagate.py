@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.cli_consensus import add_consensus, check_consensus, write_consensus
+from napari_anysam.cli_estimate import estimate, load_if_it_fits
+from napari_anysam.cli_job import Job, stops_at_ends, without_channels
 from napari_anysam.cli_options import (
     add_image_options,
     add_model_options,
@@ -15,7 +17,7 @@ from napari_anysam.cli_options import (
     add_prompts_option,
     add_region_option,
     label_dtype,
-    load_model,
+    label_sizes,
     naming_slices,
     open_image,
     refuse_overwriting_input,
@@ -24,21 +26,14 @@ from napari_anysam.cli_options import (
 )
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterable, Iterator
 
-    import numpy as np
-
     from napari_anysam.images.conditioning import Conditioning
-    from napari_anysam.images.files import ImageFile
-    from napari_anysam.images.geometry import Geometry
     from napari_anysam.images.label_stack import LabelStack
-    from napari_anysam.images.planes import Planes
     from napari_anysam.networks.protocol import PromptableModel
-    from napari_anysam.segmentation.prompts import Prompt
-    from napari_anysam.segmentation.run_estimate import RunEstimate
     from napari_anysam.segmentation.run_request import RunRequest
     from napari_anysam.segmentation.tracking import PropagationResult
+    from napari_anysam.segmentation.tracking_end import EndRule
     from napari_anysam.segmentation.tracking_plan import Plan
     from napari_anysam.segmentation.tracking_state import RunKeeper
 
@@ -88,6 +83,13 @@ def add_propagate(commands: Any) -> None:
         default="full",
         help="fast reads fewer memories of each object: quicker with large models (default: full)",
     )
+    parser.add_argument(
+        "--stop-at-ends",
+        action=argparse.BooleanOptionalAction,
+        help="look no more for an object behind the plane on which it ends, where networks go on "
+        "painting; one that leaves and comes back is then not found again (default: yes, unless "
+        "STACK calls the axis time)",
+    )
     before = parser.add_mutually_exclusive_group()
     before.add_argument(
         "--resume",
@@ -127,56 +129,34 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What is asked for, checked without a network."""
-
-    image: ImageFile
-    taken: tuple[tuple[int, int], ...]
-    channel_axis: int | None
-    axis: int
-    planes: Planes
-    prompts: list[Prompt]
-    dtype: type[np.unsignedinteger[Any]]
-    plan: Plan
-
-    @property
-    def plane_axis(self) -> int:
-        """Position of the axis in labels and points, which have no channels."""
-        return _without_channels(self.axis, self.channel_axis, self.image.array.ndim)
-
-    @property
-    def label_shape(self) -> tuple[int, ...]:
-        """Shape of the labels, in the order of the image's axes."""
-        shape = list(self.planes.plane_shape)
-        shape.insert(self.plane_axis, self.planes.count)
-        return tuple(shape)
-
-    @property
-    def geometry(self) -> Geometry | None:
-        """Where the labels lie, for medical volumes."""
-        return self.image.label_geometry(self.channel_axis)
-
-
 def _propagate(options: argparse.Namespace) -> None:
     from napari_anysam.images.conditioning import resolve_conditioning
     from napari_anysam.images.label_stack import open_label_stack
 
     job = _checked(options)
     if options.estimate:
-        sys.stdout.writelines(f"{line}\n" for line in _estimate(job, options).lines)
+        sys.stdout.writelines(f"{line}\n" for line in estimate(job, options).lines)
         return
-    model = load_model(options)
+    model = load_if_it_fits(job, options)
     if options.consensus:
         found = write_consensus(options, job.image, job.prompts, model, job.axis, job.channel_axis)
         warn_of_missing(job.plan.anchors.keys() - found)
         sys.stdout.write(f"{options.output}\n")
         return
     from napari_anysam.segmentation.tracking import Tracker
+    from napari_anysam.segmentation.tracking_end import end_rule_for
 
     contrast: Any = "follow" if options.follow_brightness else options.contrast or "auto"
     conditioning = resolve_conditioning(job.planes, contrast)
-    tracker = Tracker(model, job.planes, conditioning, region=options.region, memory=options.memory)
+    ending = end_rule_for(model) if stops_at_ends(job, options) else None
+    tracker = Tracker(
+        model,
+        job.planes,
+        conditioning,
+        region=options.region,
+        memory=options.memory,
+        ending=ending,
+    )
     with open_label_stack(
         options.output,
         job.label_shape,
@@ -184,9 +164,10 @@ def _propagate(options: argparse.Namespace) -> None:
         job.plane_axis,
         before=options.before,
         geometry=job.geometry,
-        **_label_axes(job),
+        **label_sizes(job.image, job.channel_axis),
     ) as stack:
-        keeper = _keeper(stack.folder, _request(job, conditioning, model, options), options)
+        request = _request(job, conditioning, model, ending, options)
+        keeper = _keeper(stack.folder, request, options)
         results = tracker.run(
             job.prompts,
             direction=options.direction,
@@ -200,7 +181,7 @@ def _propagate(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{options.output}\n")
 
 
-def _checked(options: argparse.Namespace) -> _Job:
+def _checked(options: argparse.Namespace) -> Job:
     from napari_anysam.images.label_files import check_output
     from napari_anysam.images.label_stack import check_unfinished
     from napari_anysam.images.planes import Planes
@@ -219,7 +200,7 @@ def _checked(options: argparse.Namespace) -> _Job:
     axis = options.axis if options.axis is not None else int(channel_axis == 0)
     with naming_slices():
         planes = Planes(image.array, axis, channel_axis)
-    prompts = read_prompts(options.prompts, _without_channels(axis, channel_axis, image.array.ndim))
+    prompts = read_prompts(options.prompts, without_channels(axis, channel_axis, image.array.ndim))
     dtype = label_dtype(prompts)
     plan = make_plan(
         prompts,
@@ -229,46 +210,17 @@ def _checked(options: argparse.Namespace) -> _Job:
         options.start,
         options.stop,
     )
-    job = _Job(image, taken, channel_axis, axis, planes, prompts, dtype, plan)
+    job = Job(image, taken, channel_axis, axis, planes, prompts, dtype, plan)
     check_label_volume(options.output, job.label_shape, job.geometry)
     return job
 
 
-def _estimate(job: _Job, options: argparse.Namespace) -> RunEstimate:
-    """Estimate the run from what the model cost here before; the model is not loaded."""
-    import numpy as np
-
-    from napari_anysam.models.measurements import default_measurements
-    from napari_anysam.networks.device import choose_device
-    from napari_anysam.segmentation.run_estimate import estimate_run, free_room, size_of_run
-
-    name, image_size = _named(options)
-    device = choose_device(options.device).type
-    precision = None if options.precision == "auto" else options.precision
-    free_memory, free_disk = free_room(options.output.resolve().parent)
-    return estimate_run(
-        size_of_run(job.plan, job.planes.plane_shape, image_size, options.region),
-        default_measurements().find(name, device, precision),
-        image_size=image_size,
-        label_bytes=np.dtype(job.dtype).itemsize,
-        free_memory_bytes=free_memory,
-        free_disk_bytes=free_disk,
-    )
-
-
-def _named(options: argparse.Namespace) -> tuple[str, int]:
-    """Return the model's name and the side of its input; only a file of one's own is loaded."""
-    from napari_anysam.models.catalogue import catalogue
-
-    for spec in catalogue():
-        if options.model in spec.all_names:
-            return spec.name, spec.image_size
-    model = load_model(options)
-    return model.name, model.image_size
-
-
 def _request(
-    job: _Job, conditioning: Conditioning, model: PromptableModel, options: argparse.Namespace
+    job: Job,
+    conditioning: Conditioning,
+    model: PromptableModel,
+    ending: EndRule | None,
+    options: argparse.Namespace,
 ) -> RunRequest:
     from napari_anysam.segmentation.journal import record_of
     from napari_anysam.segmentation.run_request import RunRequest, StackReference
@@ -290,6 +242,7 @@ def _request(
         memory=options.memory,
         conditioning=conditioning,
         model=record_of(model),
+        ending=None if ending is None else ending.object_logit,
     )
 
 
@@ -342,31 +295,3 @@ def _progress(
         file=sys.stderr,
     )
     return bar
-
-
-def _label_axes(job: _Job) -> dict[str, Any]:
-    """Return names and pixel sizes of the labels' axes, as far as the image's file tells them."""
-    from napari_anysam.export.units import find_unit, known_units
-
-    kept = [axis for axis in range(job.image.array.ndim) if axis != _positive(job)]
-    names = "".join(job.image.axes[axis] for axis in kept) if job.image.axes else ""
-    axes = names if names in ("TYX", "ZYX") else "ZYX"
-    units = [job.image.units[axis] for axis in kept] if job.image.units else [None] * len(kept)
-    return {
-        "axes": axes.lower(),
-        "scale": None if job.image.scale is None else tuple(job.image.scale[axis] for axis in kept),
-        "units": [
-            None if unit is None else find_unit(unit, axis).name
-            for unit, axis in zip(known_units(units, axes), axes, strict=True)
-        ],
-    }
-
-
-def _positive(job: _Job) -> int | None:
-    return None if job.channel_axis is None else job.channel_axis % job.image.array.ndim
-
-
-def _without_channels(axis: int, channel_axis: int | None, ndim: int) -> int:
-    """Position of the axis in labels and points, which have no channels."""
-    axis %= ndim
-    return axis - (channel_axis is not None and channel_axis % ndim < axis)

@@ -14,6 +14,7 @@ from napari_anysam.cli_options import (
     add_model_options,
     add_output_option,
     add_region_option,
+    label_sizes,
     load_model,
 )
 from napari_anysam.errors import ImageError, LabelFileError, PromptError
@@ -125,6 +126,7 @@ def _track(options: argparse.Namespace) -> None:
             f"{options.image} of shape {tuple(image.array.shape)} is no time series; give planes "
             "(T, Y, X) or volumes (T, Z, Y, X), and --channel-axis where there are channels."
         )
+    axes = "TYX" if len(shape) == 3 else "TZYX"
     with _scratch(target, shape) as labels:
         follow = _follow_planes if len(shape) == 3 else _follow_volumes
         parents = follow(options, image.array, channel_axis, labels)
@@ -132,8 +134,8 @@ def _track(options: argparse.Namespace) -> None:
             labels,
             target,
             format=chosen.name,
-            axes="TYX" if len(shape) == 3 else "TZYX",
             overwrite=options.force,
+            **label_sizes(image, channel_axis, axes) | {"axes": axes},
         )
     sys.stdout.write(f"{options.output}\n")
     if len(shape) == 3:

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_anysam.cli_consensus import sizes_of_consensus
+from napari_anysam.images.files import read_image, read_labels
+
 
 @pytest.fixture
 def volume(tmp_path):
@@ -35,6 +38,24 @@ def test_a_ball_is_found_with_the_spacing_of_its_file(anysam, volume, prompts, t
     assert "Three axes" in stderr
     labels = tifffile.imread(out)
     assert (labels.astype(bool) & truth).sum() / (labels.astype(bool) | truth).sum() > 0.7
+
+
+def test_zarr_labels_have_the_sizes_of_voxels(anysam, volume, prompts, tmp_path):
+    out, told = tmp_path / "labels.zarr", prompts({"plane": 2, "box": [4, 5, 18, 19]})
+    command = ("propagate", volume[0], "--prompts", told, "-o", out, "-q", "--consensus")
+    code, _, stderr = anysam(*command)
+    assert code == 0, stderr
+    labels = read_labels(out)
+    assert (labels.axes, labels.scale, labels.units) == ("ZYX", (3, 1, 1), ("micrometer",) * 3)
+    assert labels.array[...].any()
+
+
+def test_a_spacing_that_is_given_has_no_unit(volume):
+    image = read_image(volume[0])
+    own = sizes_of_consensus(image, None, [3, 1, 1])
+    assert own == {"axes": "zyx", "scale": (3, 1, 1), "units": ["micrometer"] * 3}
+    other = sizes_of_consensus(image, None, [2.5, 1, 1])
+    assert other == {"axes": "zyx", "scale": (2.5, 1, 1), "units": ()}
 
 
 @pytest.mark.parametrize(

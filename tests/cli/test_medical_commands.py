@@ -54,6 +54,22 @@ def test_a_dicom_series_gives_a_dicom_seg(anysam, prompts, tmp_path):
     )
 
 
+def test_a_dicom_seg_in_which_nothing_was_found_is_written_with_a_warning(
+    anysam, prompts, tmp_path
+):
+    stack, _ = discs(count=3)
+    stack[1:] = np.random.default_rng(1).normal(200, 20, stack[1:].shape)
+    write_ct_series(tmp_path / "ct", stack)
+    out, given = tmp_path / "labels.dcm", prompts({"plane": 0, "points": [[44, 50]]})
+    code, told, err = anysam(
+        *("propagate", tmp_path / "ct", "--prompts", given, "-o", out, "-q", "--start", 1)
+    )
+    assert (code, told) == (0, f"{out}\n")
+    assert "warning: object 1 has no pixel in the result" in err
+    assert not np.asarray(read_labels(out).array).any()
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -178,6 +194,17 @@ class TestLesion:
         volume = found.sum() * np.prod(SPACING) / 1000
         assert f"anysam: {volume:.2f} mL" in err
         assert "mm on plane" in err
+
+    def test_zarr_labels_have_the_sizes_of_voxels(self, anysam, ball, tmp_path):
+        out = tmp_path / "lesion.zarr"
+        code, _, err = anysam(
+            *("lesion", ball[0], "--slice", 2, "--box", 20, 26, 69, 75, "-o", out, "-q")
+        )
+        assert code == 0, err
+        labels = read_labels(out)
+        assert (labels.axes, labels.units) == ("ZYX", ("millimeter",) * 3)
+        assert labels.scale == pytest.approx(SPACING[::-1])
+        assert iou(labels.array[...] == 1, ball[2]) > 0.8
 
     def test_one_time_point_of_a_series_of_volumes(self, anysam, tmp_path):
         stack, truth = discs(count=3)

@@ -118,6 +118,14 @@ def test_an_unfinished_run_is_left_alone_and_goes_on_with_its_own_request_only(a
     assert [prompt["object_id"] for prompt in said["prompts"]] == [1, 1, 2]
 
 
+def test_a_run_that_stops_at_ends_goes_on_as_one_that_does(anysam, unfinished):
+    arguments, folder = unfinished
+    assert json.loads((folder / "request.json").read_text())["ending"] == 2.0
+    code, _, err = anysam(*arguments, "--resume", "--no-stop-at-ends")
+    assert code == 1
+    assert "began with another ending; give the same again" in err
+
+
 def test_a_damaged_state_is_refused_and_begun_anew_where_asked(anysam, unfinished):
     arguments, folder = unfinished
     state = folder / "state.safetensors"

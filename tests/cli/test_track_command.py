@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_anysam.images.files import read_labels
 from napari_anysam.images.synthetic import synthetic_divisions
 from napari_anysam.segmentation.lineage import read_lineage
 from napari_anysam.segmentation.prompt_files import encode_mask
@@ -42,17 +43,30 @@ def volumes(tmp_path):
     rows, columns = np.ogrid[:48, :56]
     truth = np.stack([[np.hypot(rows - 20 - 2 * t, columns - 25) < 9] * 3 for t in range(2)])
     pixels = np.random.default_rng(0).normal(300, 25, truth.shape) + 700 * truth
-    np.save(tmp_path / "volumes.npy", pixels.astype(np.uint16))
-    return tmp_path / "volumes.npy", truth
+    tifffile.imwrite(
+        tmp_path / "volumes.ome.tif",
+        pixels.astype(np.uint16),
+        ome=True,
+        metadata={
+            "axes": "TZYX",
+            **{
+                f"PhysicalSize{axis}": size for axis, size in zip("ZYX", (3, 0.5, 0.5), strict=True)
+            },
+        },
+    )
+    return tmp_path / "volumes.ome.tif", truth
 
 
 def test_volumes_keep_one_id(anysam, volumes, prompts, tmp_path):
     image, truth = volumes
     told = prompts({"time": 0, "plane": 1, "object_id": 4, "mask": encode_mask(truth[0, 1])})
-    out = tmp_path / "labels.tif"
+    out = tmp_path / "labels.zarr"
     code, stdout, _ = anysam("track", image, "--prompts", told, "-o", out)
     assert (code, stdout) == (0, f"{out}\n")
-    labels = tifffile.imread(out)
+    found = read_labels(out)
+    assert (found.axes, found.scale) == ("TZYX", (1, 3, 0.5, 0.5))
+    assert found.units == (None, "micrometer", "micrometer", "micrometer")
+    labels = found.array[...]
     assert set(np.unique(labels)) == {0, 4}
     assert ((labels > 0) & truth).sum() / ((labels > 0) | truth).sum() > 0.8
 

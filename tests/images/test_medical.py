@@ -30,6 +30,7 @@ from napari_anysam.images.files import read_image, read_labels
 from napari_anysam.images.geometry import Geometry
 from napari_anysam.images.label_files import write_labels
 from napari_anysam.images.label_stack import open_label_stack, unfinished_folder
+from napari_anysam.images.volume_files import check_label_volume
 
 ENDINGS = [".nii", ".nii.gz", ".nrrd", ".mha"]
 angles = st.tuples(*[st.floats(-180, 180)] * 3)
@@ -231,8 +232,33 @@ def test_a_dicom_seg_is_read_where_it_lies_with_its_ids(series, tmp_path):
     assert (found.array > 0).sum() == (labels > 0).sum()
 
 
-def test_a_dicom_seg_needs_a_series_and_an_object(series, tmp_path):
+def test_a_dicom_seg_of_nothing_says_that_there_is_no_object(series, tmp_path):
     folder, stored, _ = series
+    image = read_image(folder)
+    path = write_labels(
+        tmp_path / "a.dcm", np.zeros(stored.shape, np.uint16), image.label_geometry()
+    )
+    written = highdicom.seg.segread(path)
+    assert [one.SegmentLabel for one in written.SegmentSequence] == ["no object"]
+    found = read_labels(path)
+    assert found.array.shape == stored.shape
+    assert not found.array.any()
+    np.testing.assert_allclose(found.geometry.affine, image.geometry.affine, atol=1e-4)
+
+
+def test_a_series_of_which_no_dicom_seg_can_be_made_is_told_before_work_begins(series, tmp_path):
+    folder, stored, _ = series
+    for path in folder.iterdir():
+        file = pydicom.dcmread(path)
+        del file.PatientID
+        file.save_as(path)
+    geometry = read_image(folder).label_geometry()
+    with pytest.raises(LabelFileError, match=r"No DICOM-SEG could be made .*PatientID.* \.nii\.gz"):
+        check_label_volume(tmp_path / "a.dcm", stored.shape, geometry)
+
+
+def test_a_dicom_seg_needs_a_series(series, tmp_path):
+    _, stored, _ = series
     with pytest.raises(LabelFileError, match="refers to a DICOM series"):
         write_labels(tmp_path / "a.dcm", labels_like(stored.shape))
     with (
@@ -240,9 +266,6 @@ def test_a_dicom_seg_needs_a_series_and_an_object(series, tmp_path):
         open_label_stack(tmp_path / "a.dcm", stored.shape),
     ):
         pytest.fail("work began")
-    empty, geometry = np.zeros(stored.shape, np.uint16), read_image(folder).label_geometry()
-    with pytest.raises(LabelFileError, match="needs at least one object"):
-        write_labels(tmp_path / "a.dcm", empty, geometry)
     assert [one.name for one in tmp_path.iterdir()] == ["ct"]
 
 

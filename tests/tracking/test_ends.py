@@ -93,3 +93,22 @@ def test_an_object_exists_between_its_prompts_however_unsure(model):
     assert [bool(found[plane].masks.any()) for plane in range(6)] == [
         1 <= plane <= 4 for plane in range(6)
     ]
+
+
+@pytest.fixture(scope="module")
+def coming_back(stack):
+    """The disc again on the last four planes."""
+    again = stack.copy()
+    again[8:] = stack[:4]
+    return again
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_propagate_finds_what_comes_back_unless_it_stops_at_ends(model, coming_back, stops):
+    prompt = Prompt(1, 2, box=(33, 29, 63, 59))
+    found = {
+        one.index: bool(one.masks.any())
+        for one in anysam.propagate(coming_back, [prompt], model, stop_at_ends=stops)
+    }
+    assert all(found[plane] for plane in range(5))
+    assert [found[plane] for plane in range(8, 12)] == [not stops] * 4

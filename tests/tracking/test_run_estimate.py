@@ -15,7 +15,9 @@ from napari_anysam.errors import PromptError
 from napari_anysam.images.planes import Planes
 from napari_anysam.models.measurements import Measurement, Measurements, default_measurements
 from napari_anysam.networks.measuring import MEASURED_ENCODES
+from napari_anysam.segmentation.consensus_size import room_for_consensus, size_of_consensus
 from napari_anysam.segmentation.run_estimate import estimate_run, size_of_run
+from napari_anysam.segmentation.run_output import room_for_output
 from napari_anysam.segmentation.tracking import Tracker
 from napari_anysam.segmentation.tracking_plan import make_plan
 
@@ -36,7 +38,9 @@ def size_for(prompts, count=100, region="auto", **options):
     return size_of_run(make_plan(prompts, SHAPE, count, **options), SHAPE, 256, region)
 
 
-def estimate_for(size, measurement=MEASURED, image_size=1024, memory=10**12, disk=10**12):
+def estimate_for(
+    size, measurement=MEASURED, image_size=1024, memory=10**12, disk=10**12, output=None
+):
     return estimate_run(
         size,
         measurement,
@@ -44,6 +48,7 @@ def estimate_for(size, measurement=MEASURED, image_size=1024, memory=10**12, dis
         label_bytes=2,
         free_memory_bytes=memory,
         free_disk_bytes=disk,
+        output=output,
     )
 
 
@@ -75,6 +80,14 @@ def test_time_is_what_was_measured():
     assert not estimate.proposals
 
 
+def test_a_run_that_stops_at_ends_takes_no_longer_than_is_said():
+    size = size_for(boxes((100, 100)), count=10)
+    room = {"label_bytes": 2, "free_memory_bytes": 10**12, "free_disk_bytes": 10**12}
+    ended = estimate_run(size, MEASURED, image_size=1024, stops_at_ends=True, **room)
+    assert ended.seconds == estimate_for(size).seconds
+    assert ended.lines[0] == "time: about 47 s at most, less where objects end before"
+
+
 def test_what_was_not_measured_is_not_claimed():
     size = size_for(boxes((100, 100)), count=10)
     assert "unknown" in estimate_for(size, None).lines[0]
@@ -100,6 +113,45 @@ def test_what_does_not_fit_is_told():
     full = estimate_for(size, disk=10**6)
     assert not full.fits
     assert full.proposals == ("write to another disk, or make room on this one.",)
+
+
+def test_a_medical_volume_is_held_as_a_whole_at_the_end():
+    size, shape = size_for(boxes((100, 100))), (400, *SHAPE)
+    lazy = estimate_for(size, output=room_for_output(".zarr", shape, 2, size))
+    assert lazy.memory_bytes == estimate_for(size).memory_bytes
+    whole = 2 * 400 * 2048 * 2048
+    for ending in (".nii", ".nii.gz", ".nrrd", ".mha", ".dcm"):
+        output = room_for_output(ending, shape, 2, size)
+        held = estimate_for(size, output=output)
+        assert held.memory_bytes - lazy.memory_bytes > 2.5 * whole
+        assert "write .zarr" in estimate_for(size, memory=3 * whole, output=output).warning
+    assert estimate_for(size, output=output).warning == ""
+
+
+def test_what_the_disk_cannot_hold_is_known_before():
+    size, shape = size_for(boxes((100, 100))), (100, *SHAPE)
+    volume = room_for_output(".nii", shape, 2, size)
+    whole = 2 * 100 * 2048 * 2048
+    assert not estimate_for(size, disk=2 * whole, output=volume).impossible
+    short = estimate_for(size, disk=whole, output=volume)
+    assert short.impossible
+    assert "839 MB are free" in short.refusal
+    assert not estimate_for(
+        size, disk=whole, output=room_for_output(".nii.gz", shape, 2, size)
+    ).impossible
+
+
+def test_a_consensus_takes_the_planes_of_three_axes():
+    size, shape = size_for(boxes((100, 100), (1800, 1800)), count=10), (10, *SHAPE)
+    three = size_of_consensus(size, shape, 0, (2.0, 1.0, 1.0), "auto")
+    assert three.visits == size.visits + 2 * 2 * (2048 - 1)
+    assert three.encodes == size.encodes + 2 * 2 * 2048
+    assert three.plane_pixels == 2048 * 2048
+    deep = size_of_consensus(size, shape, 0, (1000.0, 1.0, 1.0), "plane")
+    assert deep.encodes == size.encodes + 2 * 2048
+    assert deep.plane_pixels == 10_000 * 2048
+    room = room_for_consensus(shape, 2, size, room_for_output(".tif", shape, 2, size))
+    assert room.memory_bytes >= 8 * 10 * 2048 * 2048
 
 
 def counted(plan, regions):

@@ -23,6 +23,7 @@ from napari_anysam.segmentation.regions import Region
 from napari_anysam.segmentation.run_request import RunRequest, StackReference
 from napari_anysam.segmentation.state_values import Flattening, unflattened
 from napari_anysam.segmentation.tracking import Tracker
+from napari_anysam.segmentation.tracking_end import EndRule
 from napari_anysam.segmentation.tracking_results import Answer
 from napari_anysam.segmentation.tracking_state import RunKeeper
 
@@ -49,7 +50,7 @@ def region(request):
     return request.param
 
 
-def request_of(model, scene, region="auto"):
+def request_of(model, scene, region="auto", ending=None):
     stack, prompts = scene
     return RunRequest(
         stack=StackReference.of(stack, path="stack.tif", at=((0, 3),)),
@@ -62,12 +63,14 @@ def request_of(model, scene, region="auto"):
         memory="full",
         conditioning=AS_IT_IS,
         model=record_of(model),
+        ending=ending,
     )
 
 
-def results_of(model, scene, region, keeper=None):
+def results_of(model, scene, region, keeper=None, ending=None):
     stack, prompts = scene
-    tracker = Tracker(model, Planes(stack), AS_IT_IS, region=region)
+    rule = None if ending is None else EndRule(ending)
+    tracker = Tracker(model, Planes(stack), AS_IT_IS, region=region, ending=rule)
     return tracker.run(prompts, keeper=keeper)
 
 
@@ -94,6 +97,18 @@ def test_a_run_goes_on_from_every_plane(nano, scene, region, tmp_path):
         if len(part) == 1:
             break
     assert_same(taken, whole)
+
+
+def test_objects_that_have_ended_stay_so_when_the_run_goes_on(nano, scene, tmp_path):
+    ending = 1000.0  # every object, on the first plane behind its last prompt
+    whole = list(results_of(nano, scene, "auto", ending=ending))
+    assert not whole[COUNT - 1].masks.any()
+    keeper = RunKeeper(tmp_path / "state", request_of(nano, scene, ending=ending), seconds=0)
+    results = results_of(nano, scene, "auto", keeper, ending)
+    part = [next(results) for _ in range(COUNT - 2)]
+    results.close()
+    assert not part[2].masks[part[2].object_ids.index(3)].any()
+    assert_same([*part[:-1], *results_of(nano, scene, "auto", keeper, ending)], whole)
 
 
 def test_a_network_with_random_weights_goes_on_too(scene, tmp_path):
@@ -145,7 +160,12 @@ def test_a_damaged_state_is_refused(nano, stopped):
 
 def test_a_state_of_another_request_is_refused(nano, scene, stopped):
     request = request_of(nano, scene)
-    changes = {"prompts": scene[1][:2], "direction": "forward", "stop": COUNT - 1}
+    changes = {
+        "prompts": scene[1][:2],
+        "direction": "forward",
+        "stop": COUNT - 1,
+        "ending": 2.0,
+    }
     for name, value in changes.items():
         other = replace(request, **{name: value})
         assert request.differences(other) == (name,)
@@ -167,12 +187,14 @@ def test_a_full_disk_ends_the_run_with_one_error(nano, scene, tmp_path):
         next(results)
 
 
-def test_a_request_comes_back_from_json(nano, scene):
-    request = request_of(nano, scene)
+@pytest.mark.parametrize("ending", [None, 0.0, 2.5])
+def test_a_request_comes_back_from_json(nano, scene, ending):
+    request = request_of(nano, scene, ending=ending)
     again = RunRequest.from_dict(json.loads(json.dumps(request.to_dict())))
     assert again.to_dict() == request.to_dict()
     assert again.stack == request.stack
     assert again.model == request.model
+    assert again.ending == ending
     assert again.digest == request.digest
     np.testing.assert_array_equal(again.prompts[0].mask, request.prompts[0].mask)
 
@@ -185,7 +207,9 @@ def test_a_request_knows_its_stack_wherever_it_lies(nano, scene):
     assert request.differences(replace(request, stack=other)) == ("stack",)
 
 
-@pytest.mark.parametrize("change", [{"version": 2}, {"axis": "z"}, {"model": {}}, {"extra": 1}])
+@pytest.mark.parametrize(
+    "change", [{"version": 2}, {"axis": "z"}, {"model": {}}, {"extra": 1}, {"ending": -1.0}]
+)
 def test_what_is_no_request_is_refused(nano, scene, change):
     values = request_of(nano, scene).to_dict()
     with pytest.raises(RunError, match="begin the run anew"):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_anysam.images.files import ImageFile
 
-__all__ = ["read_segmentation", "write_segmentation"]
+__all__ = ["check_series", "read_segmentation", "write_segmentation"]
 
 _MAKER = "napari-anysam"
 _NEEDS = "DICOM-SEG files"
@@ -34,34 +34,57 @@ def write_segmentation(path: Path, volume: NDArray[Any], files: Sequence[str]) -
         The new file.
     volume : unsigned integer array (N, H, W)
         Every object becomes a segment. DICOM numbers segments from 1 without gaps; the object's id
-        is kept as the segment's tracking identifier.
+        is kept as the segment's tracking identifier. DICOM wants a segment at least, so labels
+        without an object have one named "no object", without a pixel.
     files : sequence of str
         The files of the series, one for each plane.
 
     Raises
     ------
     LabelFileError
-        If there is no object, or the series lacks what DICOM-SEG requires.
+        If the series lacks what DICOM-SEG requires.
     """
+    ids = np.unique(np.concatenate([np.unique(plane) for plane in volume]))
+    ids = ids[ids > 0]
+    _segmentation(files, _numbered(volume, ids), ids.tolist()).save_as(path)
+
+
+def check_series(files: Sequence[str], plane_shape: tuple[int, ...]) -> None:
+    """Check, before any work is done, that a DICOM-SEG can be made of a series.
+
+    It is tried with the first and the last file: what is missing is missing in all of them.
+
+    Parameters
+    ----------
+    files : sequence of str
+        The files of the series, one for each plane.
+    plane_shape : (H, W)
+
+    Raises
+    ------
+    LabelFileError
+        If the series lacks what DICOM-SEG requires.
+    """
+    ends = [files[0], files[-1]] if len(files) > 1 else files
+    labels = np.zeros((len(ends), *plane_shape), np.uint8)
+    labels[:, 0, 0] = 1
+    _segmentation(ends, labels, [1])
+
+
+def _segmentation(files: Sequence[str], segments: NDArray[Any], ids: Sequence[int]) -> Any:
+    """Make the DICOM object of the numbers of segments; ``ids`` are their objects, in order."""
     highdicom = import_extra("highdicom", "medical", _NEEDS)
     pydicom = import_extra("pydicom", "medical", _NEEDS)
-    ids = np.unique(volume)
-    ids = ids[ids > 0]
-    if not ids.size:
-        raise LabelFileError(
-            "A DICOM-SEG needs at least one object and the labels are empty; segment one first."
-        )
-    segments = np.searchsorted(ids, volume) + 1
-    segments[volume == 0] = 0
+    described = [_description(highdicom, number, one) for number, one in enumerate(ids, start=1)]
     try:
         sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
-        segmentation = highdicom.seg.Segmentation(
+        return highdicom.seg.Segmentation(
             source_images=sources,
-            pixel_array=segments.astype(np.uint8 if ids.size < 256 else np.uint16),
+            pixel_array=segments,
             segmentation_type="BINARY",
-            segment_descriptions=[
-                _description(highdicom, number, int(one)) for number, one in enumerate(ids, start=1)
-            ],
+            segment_descriptions=described or [_description(highdicom, 1, None)],
+            # Where there is no object every frame says so: a file without frames is none.
+            omit_empty_frames=bool(described),
             series_instance_uid=highdicom.UID(),
             series_number=1000,
             sop_instance_uid=highdicom.UID(),
@@ -77,7 +100,6 @@ def write_segmentation(path: Path, volume: NDArray[Any], files: Sequence[str]) -
         raise LabelFileError(
             f"No DICOM-SEG could be made of this series ({detail}); write .nii.gz or .nrrd."
         ) from error
-    segmentation.save_as(path)
 
 
 def read_segmentation(path: Path) -> ImageFile:
@@ -123,17 +145,27 @@ def _geometry_of(volume: Any) -> Geometry:
     return Geometry.from_affine(affine)
 
 
-def _description(highdicom: Any, number: int, object_id: int) -> Any:
+def _numbered(volume: NDArray[Any], ids: NDArray[Any]) -> NDArray[Any]:
+    """Return the numbers of segments, plane by plane: a whole volume of indices is large."""
+    segments = np.zeros(volume.shape, np.uint8 if ids.size < 256 else np.uint16)
+    for own, plane in zip(segments, volume, strict=True):
+        inside = plane > 0
+        own[inside] = np.searchsorted(ids, plane[inside]) + 1
+    return segments
+
+
+def _description(highdicom: Any, number: int, object_id: int | None) -> Any:
+    """Describe the segment of an object, or with None the one that says that there is none."""
     codes = import_extra("pydicom.sr.codedict", "medical", _NEEDS).codes
     return highdicom.seg.SegmentDescription(
         segment_number=number,
-        segment_label=f"object {object_id}",
+        segment_label="no object" if object_id is None else f"object {object_id}",
         segmented_property_category=codes.SCT.Tissue,
         segmented_property_type=codes.SCT.Tissue,
         algorithm_type="SEMIAUTOMATIC",
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
             name=_MAKER, version=__version__, family=codes.DCM.ArtificialIntelligence
         ),
-        tracking_id=str(object_id),
-        tracking_uid=highdicom.UID(),
+        tracking_id=None if object_id is None else str(object_id),
+        tracking_uid=None if object_id is None else highdicom.UID(),
     )

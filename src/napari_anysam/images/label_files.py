@@ -1,4 +1,4 @@
-"""Label images to files: TIFF, PNG, Zarr and medical volumes, always all or nothing.
+"""Label images to files: TIFF, PNG, OME-Zarr and medical volumes, always all or nothing.
 
 Whatever is written grows beside its target under a hidden name and takes the target's place in
 one step at the end. A full disk, an error or a killed process leaves the old file as it was.
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anysam.errors import LabelFileError
-from napari_anysam.images.file_kinds import ending_of
+from napari_anysam.images.file_kinds import ending_of, stem_of
 from napari_anysam.images.label_encoding import smallest_dtype, write_png, write_tiff
+from napari_anysam.images.label_zarr import make_label_zarr, multiscale_of
 from napari_anysam.images.safe_writing import replace_file, replace_folder
 from napari_anysam.images.volume_files import LABEL_VOLUMES, write_label_volume
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
     from numpy.typing import DTypeLike, NDArray
@@ -77,7 +79,13 @@ def check_output(path: str | PathLike[str], ndim: int = 2) -> Path:
 
 
 def write_labels(
-    path: str | PathLike[str], labels: NDArray[Any], geometry: Geometry | None = None
+    path: str | PathLike[str],
+    labels: NDArray[Any],
+    geometry: Geometry | None = None,
+    *,
+    axes: str | None = None,
+    scale: Sequence[float] | None = None,
+    units: Sequence[str | None] = (),
 ) -> Path:
     """Write a label image or stack, as uint8 (PNG only), uint16 or uint32.
 
@@ -89,6 +97,12 @@ def write_labels(
         0 is background.
     geometry : Geometry or None
         Where the image's voxels lie, for medical volumes.
+    axes : str, optional
+        Name of every axis for OME-Zarr, of "t", "z", "y" and "x"; by default the last of "zyx".
+    scale : sequence of float, optional
+        Size of a pixel along every axis, for OME-Zarr.
+    units : sequence of str or None, optional
+        Unit of every size, as OME-Zarr spells it.
 
     Returns
     -------
@@ -104,7 +118,8 @@ def write_labels(
     target = check_output(path, labels.ndim)
     dtype = _fitting_dtype(labels, target)
     if target.suffix.lower() == ".zarr":
-        _write_zarr(target, labels, dtype)
+        axes = axes or "zyx"[-labels.ndim :]
+        _write_zarr(target, labels, dtype, multiscale_of(stem_of(target), axes, scale, units))
         return target
     values = labels.astype(dtype, copy=False)
     if target.suffix.lower() == ".png":
@@ -119,18 +134,13 @@ def write_labels(
     return target
 
 
-def _write_zarr(target: Path, labels: NDArray[Any], dtype: DTypeLike) -> None:
-    import zarr
+def _write_zarr(
+    target: Path, labels: NDArray[Any], dtype: DTypeLike, multiscale: dict[str, Any]
+) -> None:
+    chunks = (1,) * (labels.ndim - 2) + labels.shape[-2:]
 
     def fill(path: Path) -> None:
-        array = zarr.create_array(
-            path,
-            shape=labels.shape,
-            chunks=(1,) * (labels.ndim - 2) + labels.shape[-2:],
-            dtype=np.dtype(dtype),
-            dimension_names=[*"zyx"][-labels.ndim :],
-        )
-        array[...] = labels
+        make_label_zarr(path, labels.shape, dtype, chunks, multiscale)[...] = labels
 
     replace_folder(target, fill)
 

@@ -19,6 +19,7 @@ from napari_anysam.errors import LabelFileError
 from napari_anysam.images.file_kinds import ending_of, stem_of
 from napari_anysam.images.label_encoding import write_tiff
 from napari_anysam.images.label_files import check_output, write_labels
+from napari_anysam.images.label_zarr import make_label_zarr, multiscale_of
 from napari_anysam.images.safe_writing import (
     disk_errors,
     replace_file,
@@ -41,7 +42,6 @@ __all__ = ["LabelStack", "check_unfinished", "open_label_stack", "unfinished_fol
 Shape = tuple[int, ...]
 
 _SLAB_BYTES = 2**26
-_TYPES = {"t": "time"}
 
 
 def unfinished_folder(path: str | PathLike[str]) -> Path:
@@ -126,7 +126,7 @@ def open_label_stack(
         if before == "restart":
             _empty(folder)
         try:
-            multiscale = _multiscale(stem_of(target), axes, scale, units)
+            multiscale = multiscale_of(stem_of(target), axes, scale, units)
             stack = LabelStack(target, folder, shape, dtype, axis, multiscale, geometry)
             yield stack
             stack.finish()
@@ -168,9 +168,13 @@ class LabelStack:
         self._geometry = geometry
         if not self._labels.exists():
             _empty(folder)  # what lies beside labels that are gone tells of work that is gone
-            replace_folder(
-                self._labels, lambda new: _make(new, target, shape, dtype, axis, multiscale)
-            )
+            chunks = tuple(1 if place == axis else size for place, size in enumerate(shape))
+
+            def make(new: Path) -> None:
+                with disk_errors(target):
+                    make_label_zarr(new, shape, dtype, chunks, multiscale)
+
+            replace_folder(self._labels, make)
         self._array = _opened(self._labels, shape, dtype)
 
     def write(self, index: int, labels: NDArray[Any]) -> None:
@@ -275,49 +279,6 @@ def _discard(labels: Path) -> None:
     if labels.exists():
         labels.rename(old)
         shutil.rmtree(old)
-
-
-def _make(
-    path: Path,
-    target: Path,
-    shape: Shape,
-    dtype: DTypeLike,
-    axis: int,
-    multiscale: dict[str, Any],
-) -> None:
-    """Make OME-Zarr labels (version 0.5) of one level, whose chunks are planes."""
-    import zarr
-
-    with disk_errors(target):
-        group = zarr.create_group(path, zarr_format=3)
-        group.create_array(
-            "0",
-            shape=shape,
-            chunks=tuple(1 if place == axis else size for place, size in enumerate(shape)),
-            dtype=np.dtype(dtype),
-            dimension_names=[named["name"] for named in multiscale["axes"]],
-            # A plane without an object is finished too.
-            config={"write_empty_chunks": True},
-        )
-        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale], "image-label": {}}
-
-
-def _multiscale(
-    name: str, axes: str, scale: Sequence[float] | None, units: Sequence[str | None]
-) -> dict[str, Any]:
-    """Describe one level, as OME-Zarr wants it."""
-    named: list[dict[str, str]] = []
-    for axis, unit in zip(axes, units or (None,) * len(axes), strict=True):
-        named.append({"name": axis, "type": _TYPES.get(axis, "space")})
-        if unit is not None:
-            named[-1]["unit"] = unit
-    sizes = [float(size) for size in scale or (1.0,) * len(axes)]
-    transform = {"type": "scale", "scale": sizes}
-    return {
-        "name": name,
-        "axes": named,
-        "datasets": [{"path": "0", "coordinateTransformations": [transform]}],
-    }
 
 
 def _opened(path: Path, shape: Shape, dtype: DTypeLike) -> Any:

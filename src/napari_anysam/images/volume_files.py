@@ -39,13 +39,16 @@ def check_label_volume(path: Path, shape: tuple[int, ...], geometry: Geometry | 
     Raises
     ------
     LabelFileError
-        If the geometry has other dimensions, or a DICOM-SEG is asked for and there is no series.
+        If the geometry has other dimensions, or a DICOM-SEG is asked for and there is no series, or
+        one of which none can be made.
     ImageError
         If the extra "medical" is not installed.
     """
     if ending_of(path) not in LABEL_VOLUMES:
         return
     if ending_of(path) == DICOM:
+        from napari_anysam.images.dicom_seg import check_series
+
         import_extra("highdicom", "medical", "DICOM-SEG files")
         planes = shape[0] if len(shape) == 3 else 1
         if geometry is None or len(geometry.files) != planes:
@@ -53,6 +56,7 @@ def check_label_volume(path: Path, shape: tuple[int, ...], geometry: Geometry | 
                 "A DICOM-SEG refers to a DICOM series with a file per plane, and the image has "
                 "none; open the folder of the series, or write .nii.gz or .nrrd."
             )
+        check_series(geometry.files, shape[-2:])
         return
     import_extra("SimpleITK", "medical", "Medical volumes")
     if geometry is not None and geometry.ndim < len(shape):
@@ -98,8 +102,10 @@ def write_label_volume(path: Path, labels: NDArray[Any], geometry: Geometry | No
     image.SetDirection(geometry.direction)
     try:
         sitk.WriteImage(image, str(path), useCompression=True)
-        # The writers of NIfTI and NRRD do not notice a full disk.
-        whole = np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), labels)
+        # The writers of NIfTI and NRRD do not notice a full disk. One copy in memory at a time.
+        del image
+        written = sitk.ReadImage(str(path))
+        whole = np.array_equal(sitk.GetArrayViewFromImage(written), labels)
     except RuntimeError:
         whole = False
     if not whole:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.object_volume import Box
     from napari_anysam.segmentation.windows import Window
 
-__all__ = ["consensus"]
+__all__ = ["checked_spacing", "consensus"]
 
 MARGIN = 0.25
 """How far beyond what the first axis found the others are followed, as a share of its extent."""
@@ -102,7 +102,7 @@ def consensus(
     Cancelled
         If ``cancelled`` said so.
     """
-    steps = _checked_spacing(spacing)
+    steps = checked_spacing(spacing)
     prompts = list(prompts)
     planes = Planes(volume, axis, channel_axis)
     make_plan(prompts, planes.plane_shape, planes.count)
@@ -278,7 +278,8 @@ def _without_channels(axis: int, channel_axis: int | None, ndim: int) -> int:
     return axis - (channel_axis is not None and channel_axis % ndim < axis)
 
 
-def _checked_spacing(spacing: Sequence[float]) -> tuple[float, float, float]:
+def checked_spacing(spacing: Sequence[float]) -> tuple[float, float, float]:
+    """Return three numbers above 0, for z, y and x; raise OptionsError if it is none such."""
     steps = tuple(float(step) for step in spacing)
     if len(steps) != 3 or not all(np.isfinite(step) and step > 0 for step in steps):
         raise OptionsError(f"spacing is {spacing}; give three numbers above 0, for z, y and x.")

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_anysam.segmentation.regions import prompt_extent
+from napari_anysam.segmentation.run_output import COMPRESSED, OutputRoom
+from napari_anysam.segmentation.run_remedies import FOR_MEMORY, IN_COMMAND, Remedy, remedies_for
 from napari_anysam.segmentation.tracking_regions import following_region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -43,34 +45,11 @@ PROCESS_BYTES = 600_000_000
 HELD_BYTES = 2**27 + 2**28
 """Planes held as they were read, and embeddings for a second pass, at most."""
 
-COMPRESSED = 0.05
-"""Part of their bytes that labels take on disk, at most as a rule."""
-
-LONG_SECONDS = 3600.0
-"""A run of more than this is worth a proposal."""
-
-SMALLER_INPUT = 512
-"""Models with a larger input have a smaller neighbour that follows well."""
-
 SPARE = 0.9
 """Part of what is free that a run may take."""
 
 EMBEDDING_BYTES = 18_000_000
 """An embedding of a network with an input of 1024 pixels, in fp32; less in proportion to it."""
-
-Remedy = Literal["model", "range", "shared", "objects", "region", "disk"]
-"""What would help: a smaller model, fewer planes, one encode of the plane for all objects, fewer
-objects at once, a smaller image, another disk."""
-
-_IN_COMMAND: dict[Remedy, str] = {
-    "model": f"take a smaller model: medsam2 with an input of {SMALLER_INPUT} pixels, or "
-    "anysam-nano with 256.",
-    "range": "answer a part of the planes (--start, --stop).",
-    "shared": "let all objects share one encode of the plane (--region plane).",
-    "objects": "follow fewer objects at once, in runs of their own.",
-    "region": "take a smaller level of the pyramid (--level), or a region cut out of the image.",
-    "disk": "write to another disk, or make room on this one.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +71,8 @@ class RunSize:
         Objects on planes to follow, in all passes; prompted planes are none.
     waiting_bytes : int
         Answers that wait for the second pass, as large as the object is where it was prompted.
+    object_pixels, largest_pixels : int
+        Pixels of all objects together and of the largest one, where they were prompted.
     """
 
     planes: int
@@ -101,6 +82,8 @@ class RunSize:
     encodes: int
     visits: int
     waiting_bytes: int
+    object_pixels: int = 0
+    largest_pixels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +97,16 @@ class RunEstimate:
     memory_bytes : int
         Most memory of the process, the network included.
     disk_bytes : int
-        Labels and state, while the run grows them.
+        Labels and state, while the run grows them, and the output.
     free_memory_bytes, free_disk_bytes : int
     guessed : bool
         Whether nothing was followed here with this network, so that the time is rough.
     remedies : tuple of Remedy
         What would help, the most helpful first; empty where the run fits and ends within an hour.
+    stops_at_ends : bool
+        Whether objects that end are followed no more, so that the time is the longest possible.
+    least_disk_bytes : int
+        What the run takes of the disk however well its labels compress.
     """
 
     seconds: float | None
@@ -129,19 +116,58 @@ class RunEstimate:
     free_disk_bytes: int
     guessed: bool
     remedies: tuple[Remedy, ...]
+    stops_at_ends: bool = False
+    least_disk_bytes: int = 0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether memory is not enough."""
+        return self.memory_bytes > SPARE * self.free_memory_bytes
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk is not large enough."""
+        return self.disk_bytes > SPARE * self.free_disk_bytes
 
     @property
     def fits(self) -> bool:
         """Whether memory and disk are enough."""
+        return not self.crowded and not self.full
+
+    @property
+    def impossible(self) -> bool:
+        """Whether the disk is too small whatever the labels are."""
+        return self.least_disk_bytes > self.free_disk_bytes
+
+    @property
+    def refusal(self) -> str:
+        """What to tell where it is impossible."""
         return (
-            self.memory_bytes <= SPARE * self.free_memory_bytes
-            and self.disk_bytes <= SPARE * self.free_disk_bytes
+            f"The run takes at least {_size(self.least_disk_bytes)} of the disk, and "
+            f"{_size(self.free_disk_bytes)} are free; {IN_COMMAND['disk']}"
         )
+
+    @property
+    def warning(self) -> str:
+        """What to tell somebody who begins a run that may not fit; empty where it fits."""
+        said = []
+        if self.crowded:
+            helps = next(one for one in self.remedies if one in FOR_MEMORY)
+            said.append(
+                f"up to {_size(self.memory_bytes)} of memory, and "
+                f"{_size(self.free_memory_bytes)} are free; {IN_COMMAND[helps]}"
+            )
+        if self.full:
+            said.append(
+                f"about {_size(self.disk_bytes)} of the disk, and "
+                f"{_size(self.free_disk_bytes)} are free; {IN_COMMAND['disk']}"
+            )
+        return f"the run may take {' Also '.join(said)}" if said else ""
 
     @property
     def proposals(self) -> tuple[str, ...]:
         """The remedies for someone at the command line, each a sentence."""
-        return tuple(_IN_COMMAND[remedy] for remedy in self.remedies)
+        return tuple(IN_COMMAND[remedy] for remedy in self.remedies)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -149,6 +175,8 @@ class RunEstimate:
         time = "unknown: nothing was encoded with this model on this computer yet"
         if self.seconds is not None:
             time = f"about {_duration(self.seconds)}"
+            if self.stops_at_ends:
+                time += " at most, less where objects end before"
             if self.guessed:
                 time += " (rough: nothing was followed with this model on this computer yet)"
         return (
@@ -197,6 +225,8 @@ def size_of_run(plan: Plan, plane_shape: tuple[int, int], image_size: int, regio
         encodes=encodes + anchors,
         visits=visits,
         waiting_bytes=int(2 * waiting),
+        object_pixels=int(sum(areas.values())),
+        largest_pixels=int(max(areas.values())),
     )
 
 
@@ -210,6 +240,8 @@ def estimate_run(
     free_disk_bytes: int,
     process_bytes: int = PROCESS_BYTES,
     cache_bytes: int = 0,
+    stops_at_ends: bool = False,
+    output: OutputRoom | None = None,
 ) -> RunEstimate:
     """Estimate a run.
 
@@ -228,7 +260,13 @@ def estimate_run(
         What the program takes before the run; 0 where that is in memory already.
     cache_bytes : int
         Budget of the cache that the run fills, if it has one.
+    stops_at_ends : bool
+        Whether the run follows objects up to their ends only. Where these are only the run finds
+        out, so everything is counted as if there were none.
+    output : OutputRoom, optional
+        What writing the finished labels takes; nothing where they are written as they come.
     """
+    output = output or OutputRoom()
     seconds, guessed = None, False
     if measurement is not None:
         encode, follow = measurement.encode_seconds, measurement.track_seconds
@@ -241,18 +279,24 @@ def estimate_run(
     network = 0 if measurement is None else measurement.memory_bytes
     embeddings = size.encodes * EMBEDDING_BYTES * (image_size / 1024) ** 2
     held = HELD_BYTES + min(cache_bytes, embeddings)
-    memory = int(process_bytes + held + network + memories + drawing + size.waiting_bytes)
+    # The output is written when nothing waits or is drawn any more.
+    last = max(drawing + size.waiting_bytes, output.memory_bytes)
+    memory = int(process_bytes + held + network + memories + last)
+    state = int(memories) + size.waiting_bytes  # a new one grows beside the old one
     labels = int(size.planes * size.plane_pixels * label_bytes * COMPRESSED)
     estimate = RunEstimate(
         seconds=seconds,
         memory_bytes=memory,
-        disk_bytes=labels + int(memories) + size.waiting_bytes,
+        disk_bytes=labels + 2 * state + output.disk_bytes,
         free_memory_bytes=free_memory_bytes,
         free_disk_bytes=free_disk_bytes,
         guessed=guessed,
         remedies=(),
+        stops_at_ends=stops_at_ends,
+        least_disk_bytes=output.least_disk_bytes,
     )
-    return replace(estimate, remedies=tuple(_remedies(estimate, size, image_size)))
+    whole = output.memory_bytes > drawing + size.waiting_bytes
+    return replace(estimate, remedies=tuple(remedies_for(estimate, size, image_size, whole)))
 
 
 def free_room(folder: Path) -> tuple[int, int]:
@@ -313,24 +357,6 @@ def _regions(
         used.append(own)
         found[number] = own
     return found
-
-
-def _remedies(estimate: RunEstimate, size: RunSize, image_size: int) -> Iterator[Remedy]:
-    """Say what would help, the most helpful first."""
-    slow = (estimate.seconds or 0.0) > LONG_SECONDS
-    crowded = estimate.memory_bytes > SPARE * estimate.free_memory_bytes
-    if slow or crowded:
-        if image_size > SMALLER_INPUT:
-            yield "model"
-        yield "range"
-    if slow and size.encodes >= 2 * size.planes * max(1, size.objects // 2):
-        yield "shared"
-    if crowded:
-        if size.objects > 1:
-            yield "objects"
-        yield "region"
-    if estimate.disk_bytes > SPARE * estimate.free_disk_bytes:
-        yield "disk"
 
 
 def _duration(seconds: float) -> str:

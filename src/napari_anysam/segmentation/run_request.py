@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_anysam.errors import AnySAMError, RunError
 from napari_anysam.images.conditioning import Conditioning
@@ -103,6 +103,8 @@ class RunRequest:
         Resolved: the contrast as it was measured, not how to measure it.
     model : ModelRecord
         What answers.
+    ending : float or None
+        ``EndRule.object_logit``; None where objects are looked for on all planes.
     """
 
     stack: StackReference
@@ -115,6 +117,7 @@ class RunRequest:
     memory: MemoryUse
     conditioning: Conditioning
     model: ModelRecord
+    ending: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Describe it in values that JSON takes; ``from_dict`` takes them back."""
@@ -156,6 +159,7 @@ class RunRequest:
                 memory=file.memory,
                 conditioning=Conditioning.from_dict(file.conditioning),
                 model=ModelRecord(**ModelFile.model_validate(file.model).model_dump()),
+                ending=file.ending,
             )
         except (ValidationError, AnySAMError, KeyError, TypeError, ValueError) as error:
             raise RunError(
@@ -210,3 +214,4 @@ class _RequestFile(_Record):
     memory: Literal["full", "fast"]
     conditioning: dict[str, Any]
     model: dict[str, Any]
+    ending: float | None = Field(default=None, ge=0, allow_inf_nan=False)

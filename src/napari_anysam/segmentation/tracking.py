@@ -366,6 +366,7 @@ def propagate(
     channel_axis: int | None = None,
     *,
     memory: MemoryUse = "full",
+    stop_at_ends: bool = False,
 ) -> Iterator[PropagationResult]:
     """Follow objects through a stack or a time series.
 
@@ -402,6 +403,13 @@ def propagate(
         How many memories are read on each plane: as many as the network was trained with, or the
         last two and the nearest prompted planes. "fast" saves time with large networks; what it
         does to masks is in ``docs/benchmarks.md``.
+    stop_at_ends : bool
+        Whether an object that ends, behind its last prompt of a direction, is looked for no more
+        (``tracking_end.end_rule_for`` says where that is). For stacks say True: networks go on
+        painting where an object has ended. It is off by default because an array does not tell
+        whether its axis is depth or time, and through time an object that leaves and comes back
+        would not be found again; the window and ``anysam propagate``, which know the name of the
+        axis, have it on unless that is time.
 
     Returns
     -------
@@ -423,6 +431,7 @@ def propagate(
     """
     from napari_anysam.images.conditioning import resolve_conditioning
     from napari_anysam.images.planes import Planes
+    from napari_anysam.segmentation.tracking_end import end_rule_for
 
     planes = Planes(stack, axis=axis, channel_axis=channel_axis)
     prompts = list(prompts)
@@ -432,7 +441,8 @@ def propagate(
 
         model = load_model("anysam-nano")
     conditioning = resolve_conditioning(planes, contrast)
-    tracker = Tracker(model, planes, conditioning, region=region, memory=memory)
+    ending = end_rule_for(model) if stop_at_ends else None
+    tracker = Tracker(model, planes, conditioning, region=region, memory=memory, ending=ending)
     return tracker.run(prompts, direction=direction, start=start, stop=stop)
 
 

@@ -54,7 +54,10 @@ class EndRule:
 
 
 def end_rule_for(model: PromptableModel) -> EndRule:
-    """Return the measured rule for the shipped model; others end where they find nothing."""
+    """Return the rule that a run stops at ends with.
+
+    For the shipped model it is the measured one; with others an object ends where nothing is found.
+    """
     return EndRule() if model.name.startswith("anysam-") else EndRule(0.0)
 
 
