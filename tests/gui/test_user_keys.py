@@ -189,6 +189,7 @@ def test_buttons_name_their_keys(desk):
         "merge": dock.objects.merge_button,
         "delete": dock.objects.delete_button,
         "propagate": dock.stack.run_button,
+        "anew": dock.stack.anew_button,
         "precompute": dock.precompute.run_button,
         "cancel": dock.stack.cancel_button,
         "each_click": dock.many.each_click,

@@ -50,6 +50,7 @@ ACTIONS = (
     Action("delete", "Objects", "Delete", "Erase the selected objects everywhere.", "Shift+H"),
     Action("measure", "Objects", "Measure", "Measure objects in mL and mm.", "Ctrl+Alt+X"),
     Action("propagate", "Stack", "Propagate", "Follow marked objects through planes.", "G"),
+    Action("anew", "Stack", "Begin anew", "Propagate again from the marked planes.", "Ctrl+Alt+A"),
     Action("precompute", "Stack", "Precompute", "Encode the stack ahead.", "Ctrl+Shift+G"),
     Action("live", "Stack", "Live volume", "Follow masks at once, or not.", "Ctrl+Shift+N"),
     Action("cancel", "Stack", "Cancel", "Stop what runs; what is done stays.", "H"),

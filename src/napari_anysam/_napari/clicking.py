@@ -212,6 +212,13 @@ class Clicking:
             return
         self.begin_object(work.next_object_id())
 
+    @property
+    def has_fresh(self) -> bool:
+        """Whether ``keep_fresh`` would accept a mask."""
+        request, answer = self.running.request, self.running.answer
+        newest = request or (None if answer is None else answer.request)
+        return self.accepts_on_next and newest is not None and newest.fresh
+
     def keep_fresh(self) -> None:
         """Accept a mask that the user has just made; one they only came back to stays as it was."""
         request, answer = self.running.request, self.running.answer

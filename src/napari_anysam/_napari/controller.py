@@ -390,6 +390,7 @@ class SegmentController:
             return
         with self._clicking.editing_layers():
             work.restore(saved, loaded.labels)
+        self.stacks.opened(work)
         show_plane(dims, image, work.frame().numbered(saved.plane))
         self._tools.draw(work, "points", "add")
         self._clicking.use_object(saved.object_id)

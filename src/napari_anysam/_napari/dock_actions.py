@@ -31,6 +31,7 @@ def calls_of(
     buttons = {
         "clear": dock.clear_button,
         "measure": objects.measure_button,
+        "anew": dock.stack.anew_button,
         "precompute": dock.precompute.run_button,
         "refine": many.refine_button,
         "everything": many.everything_button,

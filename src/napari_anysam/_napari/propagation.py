@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari_anysam._napari.appearance import record_look
 from napari_anysam._napari.pixels import stack_of
 from napari_anysam._napari.stack_prompts import anchor_keys, as_anchor, positions_in_stack
-from napari_anysam._napari.time_axis import time_axis
+from napari_anysam._napari.time_axis import absences_along
 from napari_anysam._napari.workspace import LabelChange
 from napari_anysam.errors import CapabilityError, PromptError, RunError
 from napari_anysam.segmentation.journal import Run, Writing, record_of
-from napari_anysam.segmentation.lifetimes import absences, living_masks
+from napari_anysam.segmentation.lifetimes import living_masks
 from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.windows import tight_window
 
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.confidence import Assessment
     from napari_anysam.segmentation.journal import ModelRecord
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.recent_states import Reached
     from napari_anysam.segmentation.session import PromptKey
     from napari_anysam.segmentation.tracking import Tracker
     from napari_anysam.segmentation.tracking_results import PropagationResult
+    from napari_anysam.segmentation.tracking_state import StateKeeper
 
 __all__ = ["Propagation", "StackAxis", "StackRange", "overtaken", "reason_not_to_propagate"]
 
@@ -160,6 +162,8 @@ class Propagation:
         self._record: ModelRecord | None = None
         self._written = 0
         self._seen: set[int] = set()
+        self._seen_before = 0
+        self._keeper: StateKeeper | None = None
         self._started = self._refreshed = time.monotonic()
         self._ticket: Ticket | None = None
         self._session = work.session
@@ -174,10 +178,11 @@ class Propagation:
     @property
     def seconds_left(self) -> float | None:
         """An estimate from the planes so far; None before there are two."""
-        if self.done < 2:
+        done = self.done - self._seen_before
+        if done < 2:
             return None
         elapsed = time.monotonic() - self._started
-        return elapsed / self.done * max(0, self.total - self.done)
+        return elapsed / done * max(0, self.total - self.done)
 
     @property
     def axis(self) -> int:
@@ -201,12 +206,15 @@ class Propagation:
         self._started = time.monotonic()
         self._ticket = inference.stream(self._track, self._write, self._finish)
 
-    def so_far(self) -> Writing | None:
-        """Return what was written until now, as a run that ended there; None if nothing was."""
+    def so_far(self) -> tuple[Writing, Reached | None] | None:
+        """Return what was written until now, as a run that ended there; None if nothing was.
+
+        Beside it stands where it can go on, of a run that can.
+        """
         run = self._run()
         if run is None or not self._change.writes:
             return None
-        return Writing(tuple(self._change.writes), self.work.policy, run)
+        return Writing(tuple(self._change.writes), self.work.policy, run), self._reached()
 
     def cancel(self) -> None:
         """End after the plane in progress; what was written stays."""
@@ -260,7 +268,12 @@ class Propagation:
             start=where.first,
             stop=where.last + 1,
             cancelled=cancelled,
+            keeper=self._keeper,
         )
+
+    def _reached(self) -> Reached | None:
+        """Return where the run can go on behind what was written; None if it cannot."""
+        return None
 
     def _kept(self, mask: NDArray[np.bool_], assessment: Assessment) -> KeptMask | None:
         window = tight_window(mask)
@@ -324,15 +337,7 @@ class Propagation:
 
     def _absences(self) -> frozenset[PromptKey]:
         """Return where objects of a lineage do not live, if time is what is followed."""
-        frame, axis, session = self._frame, self._where.axis, self.work.session
-        if not session.parents or axis != time_axis(self.work.image.axis_labels, frame):
-            return frozenset()
-        count = frame.shape[frame.order.index(axis)]
-        numbers = (frame.at(axis, position).number for position in range(count))
-        return absences(
-            session,
-            {number: time for time, number in enumerate(numbers) if number is not None},
-        )
+        return absences_along(self.work, self._frame, self._where.axis)
 
     def _run(self) -> Run | None:
         """Return how the objects were followed; None if the run ended before it began."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_info, show_warning
 
 from napari_anysam._napari.bulk import BulkRun
 from napari_anysam._napari.bulk_questions import answer_in_turns, everything_in, refine_labels
+from napari_anysam._napari.continuation import Asking, continuation_of, last_run
 from napari_anysam._napari.coordinates import level0
 from napari_anysam._napari.engine import Engine, RunEmbeddings
 from napari_anysam._napari.outlook import Outlook, outlook_of
 from napari_anysam._napari.pixels import plane_source
-from napari_anysam._napari.propagation import Propagation, reason_not_to_propagate
+from napari_anysam._napari.propagation import reason_not_to_propagate
 from napari_anysam._napari.repairing import Repair
 from napari_anysam._napari.reporting import report
+from napari_anysam._napari.resumable_run import ResumableRun
 from napari_anysam._napari.stack_prompts import stack_prompts
 from napari_anysam.errors import CapabilityError
 from napari_anysam.images.axis_view import AxisView
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
 
     from napari_anysam._napari.bulk_questions import Progress
     from napari_anysam._napari.clicking import Clicking
+    from napari_anysam._napari.continuation import Continuation
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.inference import InferenceThread
-    from napari_anysam._napari.propagation import StackRange
+    from napari_anysam._napari.propagation import Propagation, StackRange
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.label_prompts import LabelKind
@@ -86,6 +89,7 @@ class Runs:
         self._session: Session | None = None
         self._asked: tuple[object, ...] = ()
         self._outlook = Outlook()
+        self._continuation: tuple[Session, tuple[object, ...], Continuation | None] | None = None
         self.memory: MemoryUse = "full"
         self.ends = False
         self.propagation: Propagation | None = None
@@ -97,13 +101,20 @@ class Runs:
         """Whether a run is under way."""
         return self.propagation is not None or self.bulk is not None
 
-    def propagate(self, work: Workspace, where: StackRange) -> None:
-        """Follow all objects that are marked in the stack, from the planes they are marked on."""
+    def propagate(self, work: Workspace, where: StackRange, *, anew: bool = False) -> None:
+        """Follow all objects that are marked in the stack, from the planes they are marked on.
+
+        An unfinished run with the same request is gone on with, unless it shall begin anew.
+        """
         running = self._clicking.running
         if running.model is None or self.busy:
             return
         self._clicking.keep_fresh()
-        run = Propagation(
+        since = None if anew else self.continuation(work, where)
+        if since is not None and since.reached is None:
+            show_info(f"{since.lost} The run begins anew.")
+            since = None
+        run = ResumableRun(
             work,
             work.frame(),
             where,
@@ -111,9 +122,34 @@ class Runs:
             self._on_change,
             self._on_written,
             self._propagation_ended,
+            since,
         )
         run.start(self._inference)
         self.propagation = run
+
+    def continuation(self, work: Workspace, where: StackRange) -> Continuation | None:
+        """Return the unfinished run that ``propagate`` would go on with; None if it would begin.
+
+        Found anew when something has changed.
+        """
+        model = self._clicking.running.model
+        if self.busy or model is None or last_run(work.session.journal) is None:
+            return None
+        if self._clicking.has_fresh:  # it will be a prompt of the run
+            return None
+        ending = end_rule_for(model) if self.ends else None
+        frame = work.frame().at(where.axis, 0)
+        limit = None if ending is None else ending.object_logit
+        asking = Asking(where, model.key, self.memory, limit)
+        look, unfinished = work.appearance.look(), work.unfinished_run()
+        # Only names and tokens of the look: layers shall not be held.
+        seen = look.conditioning, look.follow_axis, look.layer_names, look.tokens
+        asked = work.session.revision, unfinished, frame, asking, seen
+        known = self._continuation
+        if known is None or known[0] is not work.session or known[1] != asked:
+            known = work.session, asked, continuation_of(work, frame, asking)
+            self._continuation = known
+        return known[2]
 
     def begin(self, work: Workspace, make: Callable[..., Propagation]) -> None:
         """Begin a run of another kind.
@@ -222,7 +258,7 @@ class Runs:
     def forget_embeddings(self) -> None:
         """Free what runs have encoded: the image, its look or the model is another one now."""
         self._embeddings.forget()
-        self._session = None
+        self._session = self._continuation = None
 
     def _engine(self, work: Workspace, model: PromptableModel) -> Engine:
         cache = self._embeddings.cache_for(work, model)

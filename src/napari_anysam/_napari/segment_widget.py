@@ -298,6 +298,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
     def _connect_stack(self) -> None:
         stack, control = self.stack, self.controller
         stack.propagate.connect(control.stacks.propagate)
+        stack.propagate_anew.connect(control.stacks.propagate_anew)
         stack.cancel.connect(control.cancel)
         stack.live.toggled.connect(control.stacks.follow_live)
         stack.fast.toggled.connect(control.stacks.use_fast_memory)
@@ -360,8 +361,13 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.measuring.follow()
         axes = control.stacks.stack_axes()
         self.stack.show_axes(axes)
+        run = control.stacks.take_run_to_resume()
+        if run is not None:
+            self.stack.choose(run)
+        where = self.stack.chosen_range()
         self.stack.show_status(status)
-        self.stack.show_outlook(control.stacks.outlook(self.stack.chosen_range()))
+        self.stack.show_continuation(control.stacks.continuation(where))
+        self.stack.show_outlook(control.stacks.outlook(where))
         self.many.show_status(status, control.labels_to_refine())
         self.look.show_view(control.looks.view, axes, ahead=control.ahead.is_on)
         self.precompute.render_state()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.journal import Entry
     from napari_anysam.segmentation.lineage import Lineage
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.recent_states import Reached
     from napari_anysam.segmentation.session import PromptKey
 
 __all__ = ["LayerPixels", "Snapshot", "snapshot"]
@@ -74,7 +75,7 @@ class Snapshot:
         Of the image.
     others : tuple of LayerPixels
         The layers that the journal blends with it, as far as they are in the viewer.
-    order, prompts, classes, reviewed, journal, object_id, plane, conditioning, parents
+    order, prompts, classes, reviewed, journal, object_id, plane, conditioning, parents, reached
         As in ``SavedSession``.
     """
 
@@ -96,6 +97,7 @@ class Snapshot:
     levels: int = 1
     others: tuple[LayerPixels, ...] = ()
     parents: Lineage = field(default_factory=dict)
+    reached: Reached | None = None
 
     def fingerprint(self) -> str:
         """Name the image's pixels; reads them."""
@@ -131,6 +133,7 @@ class Snapshot:
             plane=self.plane,
             conditioning=self.conditioning,
             parents=self.parents,
+            reached=self.reached,
             others=tuple(one.record() for one in self.others) if others is None else others,
         )
 
@@ -149,7 +152,10 @@ def snapshot(work: Workspace) -> Snapshot:
     """
     image, session, frame = work.image, work.session, work.frame()
     under_way = None if work.run_so_far is None else work.run_so_far()
-    journal = (*session.journal, *([] if under_way is None else [under_way]))
+    journal, unfinished = tuple(session.journal), work.unfinished_run()
+    reached = None if unfinished is None else unfinished.reached
+    if under_way is not None:
+        journal, reached = (*journal, under_way[0]), under_way[1]
     return Snapshot(
         name=image.name,
         path=image.source.path,
@@ -169,6 +175,7 @@ def snapshot(work: Workspace) -> Snapshot:
         levels=len(image.data) if image.multiscale else 1,
         others=_others(work, journal),
         parents=dict(session.parents),
+        reached=reached,
     )
 
 

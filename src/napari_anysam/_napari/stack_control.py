@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_anysam._napari.continuation import last_run
 from napari_anysam._napari.divisions import Divisions
 from napari_anysam._napari.live_volume import LiveVolume
 from napari_anysam._napari.outlook import Outlook
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_anysam._napari.clicking import Clicking
+    from napari_anysam._napari.continuation import Continuation
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.inference import InferenceThread
     from napari_anysam._napari.propagation import StackRange
     from napari_anysam._napari.workspace import Workspace
+    from napari_anysam.segmentation.journal import Run
     from napari_anysam.segmentation.review import LaneMark
+    from napari_anysam.segmentation.session import Session
 
 __all__ = ["StackControl"]
 
@@ -70,6 +74,7 @@ class StackControl:
     ) -> None:
         self._clicking = clicking
         self._tell = on_change
+        self._to_resume: Session | None = None
         self.review = Review(viewer, clicking)
         self.runs = Runs(clicking, inference, self._run_told, self.review.note, on_found)
         self.divisions = Divisions(viewer, clicking, inference, self.runs, on_change)
@@ -151,12 +156,38 @@ class StackControl:
                     self.runs.repair(work, object_id, work.frame(), axis)
             self._tell()
 
-    def propagate(self, where: StackRange) -> None:
-        """Follow all objects that are marked in the stack, from the planes they are marked on."""
+    def propagate(self, where: StackRange, *, anew: bool = False) -> None:
+        """Follow all objects that are marked in the stack; see ``Runs.propagate``."""
         if self._clicking.work is not None:
             with reporting():
-                self.runs.propagate(self._clicking.work, where)
+                self.runs.propagate(self._clicking.work, where, anew=anew)
             self._tell()
+
+    def propagate_anew(self, where: StackRange) -> None:
+        """Follow them from the planes they are marked on, also where a run could go on."""
+        self.propagate(where, anew=True)
+
+    def continuation(self, where: StackRange | None) -> Continuation | None:
+        """Return the unfinished run that ``propagate`` would go on with; None if it would begin."""
+        work = self._clicking.work
+        if work is None or where is None:
+            return None
+        try:
+            return self.runs.continuation(work, where)
+        except ImageError:  # the status line says it
+            return None
+
+    def take_run_to_resume(self) -> Run | None:
+        """Return, once, the unfinished run of the session that was opened."""
+        work, wanted = self._clicking.work, self._to_resume
+        if work is None or wanted is not work.session:
+            return None
+        self._to_resume = None
+        return None if work.unfinished_run() is None else last_run(work.session.journal)
+
+    def opened(self, work: Workspace) -> None:
+        """Take note of a session that was just opened."""
+        self._to_resume = work.session
 
     @property
     def cannot_follow_volumes(self) -> str:

@@ -26,8 +26,10 @@ from napari_anysam._napari.user_keys import in_words, with_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_anysam._napari.continuation import Continuation
     from napari_anysam._napari.outlook import Outlook
     from napari_anysam._napari.propagation import Direction, StackAxis
+    from napari_anysam.segmentation.journal import Run
 
 __all__ = ["StackSection"]
 
@@ -50,6 +52,11 @@ _ENDS = (
     "Look for an object no more behind the first plane on which the model is unsure of it: for "
     "stacks. Leave it off where objects leave and come back, as in films."
 )
+_CONTINUE = (
+    "Go on at plane {plane} with the run that was ended there; the labels become those of a run "
+    "that was never ended."
+)
+_ANEW = "Follow every marked object from the planes that it is marked on, through all planes."
 _ONE_PLANE = "This image has one plane only."
 
 
@@ -60,6 +67,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     """Axis, range and direction; run and cancel; progress with the time left."""
 
     propagate = Signal(object)
+    propagate_anew = Signal(object)
     axis_chosen = Signal(object)
     range_chosen = Signal()
     cancel = Signal()
@@ -80,6 +88,8 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.outlook.setWordWrap(True)
         self.run_button = QPushButton("Propagate")
         self.cancel_button = QPushButton("Cancel")
+        self.anew_button = QPushButton("Begin anew")
+        self.anew_button.setVisible(False)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(8)
@@ -98,12 +108,46 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.direction.currentIndexChanged.connect(self._on_range)
         self.run_button.clicked.connect(self.ask_to_propagate)
         self.cancel_button.clicked.connect(self.cancel)
+        self.anew_button.clicked.connect(self._ask_to_begin_anew)
 
     def ask_to_propagate(self) -> None:
         """Emit ``propagate`` with what is chosen."""
         chosen = self.chosen_range()
         if chosen is not None:
             self.propagate.emit(chosen)
+
+    def _ask_to_begin_anew(self) -> None:
+        chosen = self.chosen_range()
+        if chosen is not None:
+            self.propagate_anew.emit(chosen)
+
+    def choose(self, run: Run) -> None:
+        """Choose what a run was asked for."""
+        axes = [one.axis for one in self._axes]
+        if run.axis not in axes:
+            return
+        self.axis.setCurrentIndex(axes.index(run.axis))
+        self.first.setValue(run.start)
+        self.last.setValue(run.stop - 1)
+        self.direction.setCurrentIndex([name for _, name in _DIRECTIONS].index(run.direction))
+        self.fast.setChecked(run.memory == "fast")
+        self.ends.setChecked(run.ending is not None)
+
+    def show_continuation(self, continuation: Continuation | None) -> None:
+        """Offer to go on with an unfinished run, or to begin anew; after ``show_status``."""
+        goes_on = continuation is not None and continuation.reached is not None
+        self.anew_button.setVisible(goes_on)
+        if continuation is None or not self.run_button.isEnabled():
+            return
+        if goes_on:
+            key = in_words("propagate")
+            self.run_button.setText(f"Continue at {continuation.plane} ({key})")
+            self.run_button.setToolTip(
+                with_key(_CONTINUE.format(plane=continuation.plane), "propagate")
+            )
+        else:
+            words = f"{continuation.lost} It begins anew."
+            self.run_button.setToolTip(with_key(words, "propagate"))
 
     def chosen_range(self) -> StackRange | None:
         """Return what is chosen; None if there is no axis."""
@@ -172,6 +216,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             field.setEnabled(has_axes)
             field.setToolTip(words if has_axes else _ONE_PLANE)
         self.live.setToolTip(with_key(self.live.toolTip(), "live"))
+        self.anew_button.setToolTip(with_key(_ANEW, "anew"))
 
     def _on_axis(self, index: int) -> None:
         length = self._axes[index].length if 0 <= index < len(self._axes) else 1
@@ -201,5 +246,6 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(self.live)
         layout.addWidget(self.fast)
         layout.addLayout(buttons)
+        layout.addWidget(self.anew_button)
         layout.addWidget(self.progress)
         layout.addWidget(self.left)

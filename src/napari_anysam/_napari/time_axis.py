@@ -1,13 +1,17 @@
-"""Which slider of an image is time."""
+"""Which slider of an image is time, and who lives along it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_anysam.segmentation.lifetimes import absences
+
 if TYPE_CHECKING:
     from napari_anysam._napari.coordinates import PlaneFrame
+    from napari_anysam._napari.workspace import Workspace
+    from napari_anysam.segmentation.session import PromptKey
 
-__all__ = ["is_time", "other_axis", "time_axis"]
+__all__ = ["absences_along", "is_time", "other_axis", "time_axis"]
 
 _TIME = {"t", "time", "frame", "frames"}
 _SPACE = {"z", "depth", "slice", "plane"}
@@ -39,6 +43,18 @@ def other_axis(frame: PlaneFrame, time: int | None) -> int | None:
     """Return the one data axis with a slider beside time; None if there is none, or several."""
     others = [axis for axis in _sliders(frame) if axis != time]
     return others[0] if time is not None and len(others) == 1 else None
+
+
+def absences_along(work: Workspace, frame: PlaneFrame, axis: int) -> frozenset[PromptKey]:
+    """Return where objects of a lineage do not live in the stack of a plane, if it is time."""
+    if not work.session.parents or axis != time_axis(work.image.axis_labels, frame):
+        return frozenset()
+    count = frame.shape[frame.order.index(axis)]
+    numbers = (frame.at(axis, position).number for position in range(count))
+    return absences(
+        work.session,
+        {number: time for time, number in enumerate(numbers) if number is not None},
+    )
 
 
 def _sliders(frame: PlaneFrame) -> list[int]:

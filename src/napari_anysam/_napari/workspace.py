@@ -22,6 +22,7 @@ from napari_anysam._napari.prompt_layers import (
     make_labels,
     same_prompt,
 )
+from napari_anysam._napari.unfinished import Unfinished, saved_run
 from napari_anysam.errors import ImageError, PromptError, SessionError
 from napari_anysam.images.label_pyramid import LabelPyramid
 from napari_anysam.segmentation.journal import Write, Writing
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.journal import Run
     from napari_anysam.segmentation.label_census import FoundObject, LabelCensus
     from napari_anysam.segmentation.labels import LabelEdit
+    from napari_anysam.segmentation.recent_states import Reached
     from napari_anysam.segmentation.saved_session import SavedSession
     from napari_anysam.segmentation.session import KeptMask, ObjectSummary, PromptKey, Step
     from napari_anysam.segmentation.windows import Window
@@ -82,8 +84,10 @@ class Workspace:
         # Masks in the labels that nobody kept here, and that give way to the next of their object.
         self.standing: dict[PromptKey, Window] = {}
         self.census: LabelCensus | None = None
-        # While a run writes into the labels: what it has written, for whoever saves the session.
-        self.run_so_far: Callable[[], Writing | None] | None = None
+        # While a run writes into the labels: what it has written, and where it can go on, for
+        # whoever saves the session; and of the last run that ended before its end.
+        self.run_so_far: Callable[[], tuple[Writing, Reached | None] | None] | None = None
+        self.unfinished: Unfinished | None = None
         self._summaries: tuple[ObjectSummary, ...] = ()
         self._summarised: tuple[object, int, object] = (None, 0, None)
         self._shows_kin = False
@@ -164,6 +168,14 @@ class Workspace:
         )
         for key, prompt in self.session.prompts.items():
             self.prompts.replace(key, prompt, frame)
+        self.unfinished = saved_run(saved)
+
+    def unfinished_run(self) -> Unfinished | None:
+        """Return the run that the journal ends with, if it can go on."""
+        journal, unfinished = self.session.journal, self.unfinished
+        if unfinished is None or not journal or journal[-1] is not unfinished.entry:
+            return None
+        return unfinished
 
     @property
     def needs_store(self) -> bool:

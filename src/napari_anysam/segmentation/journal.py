@@ -142,6 +142,8 @@ class Run:
     model : ModelRecord
     results : int
         How many results were written before the run ended or was cancelled.
+    begun : int
+        How many an earlier run with the same request had written, with which this one went on.
     locked : frozenset of (object id, plane)
         What was reviewed before the run, and left as it was.
     repaired : (object id, position along the axis) or None
@@ -175,6 +177,7 @@ class Run:
     ending: float | None = None
     absent: frozenset[PromptKey] = frozenset()
     across: int | None = None
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from napari_anysam.images.axis_view import views_of_layers
 from napari_anysam.images.label_pyramid import LabelPyramid
 from napari_anysam.images.planes import Planes, first_level
 from napari_anysam.segmentation.canvas import shaped_window
+from napari_anysam.segmentation.continuing import continues
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import plane_index, rewrite
 from napari_anysam.segmentation.lifetimes import living_masks
@@ -176,6 +177,7 @@ class _Again:
         self._report = report
         self._record: ModelRecord | None = None
         self._predictor: PlanePredictor | None = None
+        self._ended: tuple[Run, Iterator[PropagationResult]] | None = None
 
     def masks(self, writing: Writing, known: Windows) -> Masks:
         """Return the masks of one entry, in their order."""
@@ -222,25 +224,15 @@ class _Again:
         index = plane_index(run.plane, self._hidden)
         place = self._order.index(run.axis)
         with _threads(run.model):
-            predictor = self._predictor_of(run.model)
-            stack = self._stack(run.axis, index, run.layers)
-            tracker = Tracker(
-                predictor.model,
-                stack,
-                run.conditioning,
-                memory=run.memory,
-                ending=None if run.ending is None else EndRule(run.ending),
-            )
 
             def number_of(position: int) -> int:
                 here = (*index[:place], position, *index[place + 1 :])
                 return int(np.ravel_multi_index(here, self._hidden))
 
             if run.repaired is None:
-                results = tracker.run(
-                    run.prompts, direction=run.direction, start=run.start, stop=run.stop
-                )
+                results = self._results_of(run, index)
             else:
+                tracker = self._tracker(run, index)
                 object_id, position = run.repaired
                 planes = range(run.start, run.stop)
                 results = tracker.repair(
@@ -253,6 +245,28 @@ class _Again:
             for result in islice(results, run.results):
                 self._report(f"plane {result.index}")
                 yield from _free_masks(run, result, number_of(int(result.index)))
+
+    def _results_of(self, run: Run, index: tuple[int, ...]) -> Iterator[PropagationResult]:
+        """Return the results of a run, from where it began: behind those of the run before it."""
+        ended, self._ended = self._ended, None
+        if ended is not None and continues(run, ended[0]):
+            results = ended[1]
+        else:
+            whole = self._tracker(run, index).run(
+                run.prompts, direction=run.direction, start=run.start, stop=run.stop
+            )
+            results = islice(whole, run.begun, None)
+        self._ended = run, results
+        return results
+
+    def _tracker(self, run: Run, index: tuple[int, ...]) -> Tracker:
+        return Tracker(
+            self._predictor_of(run.model).model,
+            self._stack(run.axis, index, run.layers),
+            run.conditioning,
+            memory=run.memory,
+            ending=None if run.ending is None else EndRule(run.ending),
+        )
 
     def _followed_volumes(self, run: Run, depth: int) -> Iterator[tuple[PromptKey, Window | None]]:
         """Follow objects through volumes and time as the window did."""
@@ -300,7 +314,7 @@ class _Again:
 
     def _predictor_of(self, record: ModelRecord) -> PlanePredictor:
         if self._predictor is None or record != self._record:
-            self._predictor = None  # free it before the next one is loaded
+            self._predictor = self._ended = None  # free it before the next one is loaded
             # As in the window: embeddings are rounded before their first use.
             self._predictor = PlanePredictor(self._load(record), StoredCache())
             self._record = record

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.journal import Entry
     from napari_anysam.segmentation.lineage import Lineage
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.recent_states import Reached
     from napari_anysam.segmentation.session import KeptMask, PromptKey
 
 __all__ = ["ImageRecord", "SavedSession", "check_image", "recorded_levels"]
@@ -82,6 +83,8 @@ class SavedSession:
         As in ``Session``.
     parents : mapping
         Daughter to mother.
+    reached : Reached or None
+        Where the last run of the journal can go on; None if nothing is left of it, or it cannot.
     """
 
     image: ImageRecord
@@ -95,6 +98,7 @@ class SavedSession:
     others: tuple[ImageRecord, ...] = ()
     reviewed: frozenset[PromptKey] = frozenset()
     parents: Lineage = field(default_factory=dict)
+    reached: Reached | None = None
 
     @property
     def kept(self) -> dict[PromptKey, KeptMask]:

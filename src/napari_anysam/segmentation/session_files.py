@@ -1,4 +1,4 @@
-"""Sessions in folders: ``NAME.anysam`` with session.json, the labels, and what was drawn by hand.
+"""Sessions in folders ``NAME.anysam``: session.json, labels, hand edits, an unfinished run's state.
 
 ``session.json`` names the other files by their content, and is replaced last: a process that is
 killed at any moment leaves the state before or the new one. Files that nothing names any more are
@@ -7,7 +7,7 @@ removed after that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from napari_anysam.images.safe_writing import disk_errors, replace_file
 from napari_anysam.segmentation.hand_edits import HandEdits
 from napari_anysam.segmentation.journal import rewrite
 from napari_anysam.segmentation.session_schema import LabelsFile, SessionFile, StoreFile, parse
+from napari_anysam.segmentation.session_states import STATE_FILES, load_state, save_state
 from napari_anysam.segmentation.session_stores import (
     describe_store,
     edits_of_store,
@@ -169,7 +170,7 @@ def _loaded(folder: Path, text: str) -> LoadedSession:
     path = folder / _SESSION
     file = parse(text, path)
     try:
-        session = Reading(file).session()
+        session = replace(Reading(file).session(), reached=load_state(folder, file.run_state))
         labels, hand_edits = _load_labels_and_edits(folder, file, session)
     except SessionError:
         raise
@@ -192,9 +193,11 @@ def _write_session(
     labels_name: str | None,
     hand_name: str | None,
 ) -> None:
-    text = Describing().session(session, labels, hand_name).model_dump_json(indent=1)
+    state = save_state(folder, session)
+    text = Describing().session(session, labels, hand_name, state).model_dump_json(indent=1)
     replace_file(folder / _SESSION, lambda path: _write_text(path, text))
-    _tidy(folder, {_SESSION, labels_name, hand_name})
+    state_name = None if state is None else state.file
+    _tidy(folder, {_SESSION, labels_name, hand_name, state_name})
 
 
 def _load_labels_and_edits(
@@ -277,7 +280,7 @@ def _write_text(path: Path, text: str) -> None:
 
 def _tidy(folder: Path, named: set[str | None]) -> None:
     """Remove our files that nothing names any more, and what a killed process left."""
-    for pattern in ("labels-*.tif", "hand_edits-*.npz", ".*.tmp.*"):
+    for pattern in ("labels-*.tif", "hand_edits-*.npz", STATE_FILES, ".*.tmp.*"):
         for path in folder.glob(pattern):
             if path.name not in named:
                 path.unlink(missing_ok=True)

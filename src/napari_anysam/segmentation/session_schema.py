@@ -29,6 +29,7 @@ __all__ = [
     "RecipeFile",
     "RunFile",
     "SessionFile",
+    "StateFile",
     "StoreFile",
     "WritingFile",
     "parse",
@@ -70,6 +71,13 @@ class StoreFile(_Record):
 
     store: str
     digest: str
+
+
+class StateFile(_Record):
+    """A file with what the last run of the journal needs to go on behind so many results."""
+
+    file: str
+    results: int = Field(ge=0)
 
 
 class ModelFile(_Record):
@@ -150,6 +158,7 @@ class RunFile(_Record):
     ending: float | None = None
     absent: tuple[tuple[int, int | None], ...] = ()
     across: int | None = None
+    begun: int = Field(default=0, ge=0)
 
 
 class WritingFile(_Record):
@@ -191,6 +200,7 @@ class SessionFile(_Record):
     order: tuple[int, ...]
     labels: LabelsFile | StoreFile
     hand_edits: str | None
+    run_state: StateFile | None = None
     object_id: int = Field(ge=1)
     plane: int | None
     conditioning: int | None

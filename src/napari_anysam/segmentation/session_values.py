@@ -44,6 +44,7 @@ from napari_anysam.segmentation.session_schema import (
     RecipeFile,
     RunFile,
     SessionFile,
+    StateFile,
     StoreFile,
     WritingFile,
 )
@@ -69,7 +70,11 @@ class Describing:
     conditionings: list[Conditioning] = field(default_factory=list)
 
     def session(
-        self, session: SavedSession, labels: LabelsFile | StoreFile, hand_edits: str | None
+        self,
+        session: SavedSession,
+        labels: LabelsFile | StoreFile,
+        hand_edits: str | None,
+        run_state: StateFile | None = None,
     ) -> SessionFile:
         """Return all that ``session.json`` says.
 
@@ -79,6 +84,8 @@ class Describing:
         labels : LabelsFile or StoreFile
         hand_edits : str or None
             Name of their file.
+        run_state : StateFile, optional
+            Of ``session.reached``.
         """
         journal = tuple(self._entry(entry) for entry in session.journal)
         shown = session.conditioning
@@ -89,6 +96,7 @@ class Describing:
             order=session.order,
             labels=labels,
             hand_edits=hand_edits,
+            run_state=run_state,
             object_id=session.object_id,
             plane=session.plane,
             conditioning=None if shown is None else _position(self.conditionings, shown),
@@ -162,6 +170,7 @@ class Describing:
             ending=run.ending,
             absent=tuple(sorted(run.absent, key=_in_order)),
             across=run.across,
+            begun=run.begun,
         )
 
 
@@ -250,6 +259,7 @@ class Reading:
             ending=run.ending,
             absent=frozenset(run.absent),
             across=run.across,
+            begun=run.begun,
         )
 
     def _conditioning(self, position: int) -> Conditioning:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["Flattening", "unflattened"]
+__all__ = ["Flattening", "bytes_of", "unflattened"]
 
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -111,6 +111,25 @@ def unflattened(
         If it is no such description.
     """
     return _Reading(tensors, types, device).value(value)
+
+
+def bytes_of(value: Any) -> int:
+    """Return how many bytes the arrays and tensors of a value hold, each counted once."""
+    return sum({id(one): int(one.nbytes) for one in _arrays_in(value)}.values())
+
+
+def _arrays_in(value: Any) -> Iterator[Any]:
+    if isinstance(value, torch.Tensor | np.ndarray):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _arrays_in(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _arrays_in(one)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _arrays_in(getattr(value, field.name))
 
 
 class _Reading:

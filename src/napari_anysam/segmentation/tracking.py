@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.tracking_memories import MemoryUse
     from napari_anysam.segmentation.tracking_merge import Kept
     from napari_anysam.segmentation.tracking_plan import Plan
-    from napari_anysam.segmentation.tracking_state import RunKeeper
+    from napari_anysam.segmentation.tracking_state import StateKeeper
 
 __all__ = ["PropagationResult", "Tracker", "propagate"]
 
@@ -159,7 +159,7 @@ class Tracker:
         start: int | None = None,
         stop: int | None = None,
         cancelled: Callable[[], bool] | None = None,
-        keeper: RunKeeper | None = None,
+        keeper: StateKeeper | None = None,
     ) -> Iterator[PropagationResult]:
         """Propagate prompts; checks at once, computes as the results are asked for.
 
@@ -174,9 +174,9 @@ class Tracker:
         cancelled : callable, optional
             Asked between planes and between encoder blocks; when it answers True the run ends
             without an exception.
-        keeper : RunKeeper, optional
-            Writes the state of the run from time to time, once results were taken. Where it has
-            one already, the run goes on behind it.
+        keeper : StateKeeper, optional
+            Keeps the state of the run, once results were taken, such as
+            ``tracking_state.RunKeeper``. Where it has one already, the run goes on behind it.
 
         Raises
         ------
@@ -284,7 +284,7 @@ class Tracker:
         self,
         plan: Plan,
         cancelled: Callable[[], bool],
-        keeper: RunKeeper | None,
+        keeper: StateKeeper | None,
         state: RunState | None,
     ) -> Iterator[PropagationResult]:
         source = self._source(cancelled)

@@ -8,10 +8,9 @@ same kind of device with as many threads.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_anysam.errors import RunError
 
@@ -23,16 +22,13 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.run_request import RunRequest
     from napari_anysam.segmentation.tracking_merge import Kept
 
-__all__ = ["RunKeeper", "RunState"]
+__all__ = ["RunKeeper", "RunState", "StateKeeper"]
 
 SECONDS = 30.0
 """A state is written at most this often ..."""
 
 SHARE = 0.05
 """... and so seldom that writing takes no more than this part of the time."""
-
-_FORMAT = "napari-anysam state"
-_VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +54,18 @@ class RunState:
     follower: Mapping[str, Any]
     watch: Mapping[str, Any]
     kept: Mapping[int, Mapping[int, Kept]]
+
+
+class StateKeeper(Protocol):
+    """Keeps the state of a run that goes on later."""
+
+    def load(self, model: PromptableModel) -> RunState | None:
+        """Return the state to go on from, for this network; None to begin."""
+        ...
+
+    def save_if_due(self, state: Callable[[], RunState]) -> bool:
+        """Keep a state if it is worth it, and tell whether it was; the plane's result was taken."""
+        ...
 
 
 class RunKeeper:
@@ -114,26 +122,11 @@ class RunKeeper:
         RunError
             If the disk refuses.
         """
-        from napari_anysam.networks.tensor_files import write_tensors
-        from napari_anysam.segmentation.state_values import Flattening
+        from napari_anysam.segmentation.flat_state import FlatState
 
-        flattening = Flattening(_types())
-        said = {
-            "step": state.step,
-            "plane": state.plane,
-            "follower": flattening.plain(state.follower),
-            "watch": flattening.plain(state.watch),
-            "kept": flattening.plain(state.kept),
-        }
-        metadata = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "model_key": self._request.model.key,
-            "request": self._request.digest,
-            "state": json.dumps(said),
-        }
+        metadata = {"model_key": self._request.model.key, "request": self._request.digest}
         try:
-            write_tensors(self.path, flattening.tensors, metadata)
+            FlatState.of(state).write(self.path, metadata)
         except OSError as error:
             raise RunError(
                 f"The state of the run could not be written to {self.path} "
@@ -154,50 +147,32 @@ class RunKeeper:
         RunError
             If the file is damaged, or of another request, model or version.
         """
-        from napari_anysam.networks.tensor_files import DamagedFileError, read_tensors
-        from napari_anysam.segmentation.state_values import unflattened
+        from napari_anysam.networks.tensor_files import DamagedFileError
+        from napari_anysam.segmentation.flat_state import FlatState
 
         if not self.path.exists():
             return None
         try:
-            tensors, metadata = read_tensors(self.path, _FORMAT)
+            flat, metadata = FlatState.read(self.path)
             self._check(metadata, model)
-            said = json.loads(metadata["state"])
-            follower, watch, kept = (
-                unflattened(said[name], tensors, _types(), model.device)
-                for name in ("follower", "watch", "kept")
-            )
-            state = RunState(said["step"], said["plane"], follower, watch, kept)
-        except (DamagedFileError, KeyError, TypeError) as error:
-            fault = str(error) if isinstance(error, DamagedFileError) else "cannot be understood"
-            raise RunError(f"{self.path} {fault}; begin the run anew.") from error
+            state = flat.state(model.device)
+        except DamagedFileError as error:
+            raise RunError(f"{self.path} {error}; begin the run anew.") from error
         self.reached = state.step, state.plane
         return state
 
     def _check(self, metadata: Mapping[str, str], model: PromptableModel) -> None:
+        from napari_anysam.segmentation.flat_state import VERSION
+
         fault = ""
-        if metadata["version"] != _VERSION:
+        if metadata.get("version") != VERSION:
             fault = "was written by another version of this package; begin the run anew"
-        elif metadata["model_key"] != model.key:
+        elif metadata.get("model_key") != model.key:
             fault = (
                 f"was not written with {model.name} as it is loaded now; load the same weights in "
                 "the same precision, or begin the run anew"
             )
-        elif metadata["request"] != self._request.digest:
+        elif metadata.get("request") != self._request.digest:
             fault = "belongs to another run; ask for the same as before, or begin the run anew"
         if fault:
             raise RunError(f"{self.path} {fault}.")
-
-
-def _types() -> dict[str, type]:
-    """Return the dataclasses of which a state is made."""
-    from napari_anysam.networks.tracking_protocol import Tracked
-    from napari_anysam.segmentation.confidence import Assessment, DoubtLimits
-    from napari_anysam.segmentation.memory import Memory
-    from napari_anysam.segmentation.regions import Region
-    from napari_anysam.segmentation.tracking_anchors import Anchor
-    from napari_anysam.segmentation.tracking_merge import Kept
-    from napari_anysam.segmentation.tracking_results import Answer, PackedAnswer
-
-    kinds = (Anchor, Answer, Assessment, DoubtLimits, Kept, Memory, PackedAnswer, Region, Tracked)
-    return {one.__name__: one for one in kinds}
