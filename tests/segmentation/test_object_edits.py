@@ -5,6 +5,7 @@ import pytest
 
 from napari_anysam.segmentation.labels import write_mask
 from napari_anysam.segmentation.object_edits import delete_objects, merge_objects, split_object
+from napari_anysam.segmentation.object_summaries import ObjectSummaries
 from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.session import KeptMask, Session
 from napari_anysam.segmentation.windows import tight_window
@@ -81,7 +82,7 @@ def test_merged_objects_share_pixels_prompts_and_figures(session, labels):
     assert (labels == 1).sum() == (before[3] > 0).sum()
     assert set(session.prompts) == {(1, 0), (1, 1)}
     assert set(session.prompts[1, 0].points) == {(1, 1), (1, 2)}
-    summary = session.summaries()[0]
+    summary = ObjectSummaries().of(session)[0]
     assert (summary.object_id, summary.planes, summary.model) == (1, (0, 1, 2), "a-model")
     assert summary.area == (labels == 1).sum()
     assert summary.score == pytest.approx(0.7)

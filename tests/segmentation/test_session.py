@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_anysam.segmentation.labels import write_mask
+from napari_anysam.segmentation.object_summaries import ObjectSummaries
 from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.session import (
     CompoundStep,
@@ -69,10 +70,10 @@ def test_what_is_kept_follows_undo_and_redo():
     mask = np.ones((3, 3), bool)
     kept = KeptMask(tight_window(mask), 0.7, "a-model")
     session.record_labels([write_mask(labels, (), (0, 0), mask, 1)], "mask", {(1, None): kept})
-    (summary,) = session.summaries()
+    (summary,) = ObjectSummaries().of(session)
     assert (summary.area, summary.score, summary.model, summary.kept) == (9, 0.7, "a-model", True)
     session.undo(labels)
-    assert session.summaries() == ()
+    assert ObjectSummaries().of(session) == ()
     session.redo(labels)
     assert session.kept == {(1, None): kept}
 

@@ -7,10 +7,15 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_anysam.errors import AnySAMError, SessionError
-from napari_anysam.segmentation.session_files import SUFFIX, lock_session, save_session
+from napari_anysam.segmentation.session_files import (
+    SUFFIX,
+    holds_session,
+    lock_session,
+    save_session,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from filelock import FileLock
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.session_snapshot import Snapshot
     from napari_anysam.segmentation.saved_session import ImageRecord
 
-__all__ = ["Autosave", "SessionHome", "explain"]
+__all__ = ["Autosave", "SessionHome", "explain", "latest_session"]
 
 QUIET_SECONDS = 0.8
 """A save waits until nothing was done for so long ..."""
@@ -158,17 +163,37 @@ class Autosave:
         self._on_saved(home, error)
 
 
-def _free_folder(wanted: Path) -> tuple[Path, FileLock]:
-    """Make the first folder of this name that holds no session and nobody has open."""
+def latest_session(wanted: Path) -> Path | None:
+    """Return the folder of this name, or ``NAME-2.anysam`` and so on, that was saved last."""
+    saved = []
+    for folder in _folders(wanted):
+        try:
+            if not folder.exists():
+                break
+            if holds_session(folder):
+                saved.append((folder.stat().st_mtime, folder))
+        except OSError:
+            break  # what cannot be read cannot be gone on with
+    return max(saved)[1] if saved else None
+
+
+def _folders(wanted: Path) -> Iterator[Path]:
+    """Name the folders in which sessions of an image lie, in the order in which they are taken."""
     stem = wanted.name.removesuffix(SUFFIX)
     for number in range(1, _MOST_NAMES):
-        folder = wanted if number == 1 else wanted.with_name(f"{stem}-{number}{SUFFIX}")
+        yield wanted if number == 1 else wanted.with_name(f"{stem}-{number}{SUFFIX}")
+
+
+def _free_folder(wanted: Path) -> tuple[Path, FileLock]:
+    """Make the first folder of this name that holds no session and nobody has open."""
+    for folder in _folders(wanted):
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             continue
         try:
             return folder, lock_session(folder)
         except SessionError:
             continue
+    stem = wanted.name.removesuffix(SUFFIX)
     raise SessionError(f"There are too many sessions named {stem}; choose another folder.")
 
 

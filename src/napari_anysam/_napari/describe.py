@@ -91,6 +91,7 @@ def describe(
         done=0 if run is None else run.done,
         total=0 if run is None else run.total,
         seconds_left=None if propagation is None else propagation.seconds_left,
+        at_most=propagation is not None and propagation.may_end_early,
         from_memory=0 if answer is None else answer.used.memory,
         from_disk=0 if answer is None else answer.used.disk,
         encoded=0 if answer is None else answer.used.encoded,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_anysam.segmentation.lineage import Lineage
-    from napari_anysam.segmentation.session import ObjectSummary
+    from napari_anysam.segmentation.object_summaries import ObjectSummary
 
 __all__ = ["Colour", "colours_of", "features_of"]
 

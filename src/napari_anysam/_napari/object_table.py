@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_anysam._napari.object_looks import Colour
     from napari_anysam.export.measures import Measures
-    from napari_anysam.segmentation.session import ObjectSummary
+    from napari_anysam.segmentation.object_summaries import ObjectSummary
 
 __all__ = ["ObjectSection"]
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from napari_anysam._napari.inference import InferenceThread
     from napari_anysam._napari.running_mask import Answer
     from napari_anysam._napari.workspace import Workspace
-    from napari_anysam.segmentation.session import ObjectSummary, Session
+    from napari_anysam.segmentation.object_summaries import ObjectSummary
+    from napari_anysam.segmentation.session import Session
 
 __all__ = ["Objects"]
 

@@ -67,6 +67,8 @@ def outlook_of(
     model: PromptableModel,
     prompts: Sequence[Prompt],
     cache_bytes: int,
+    *,
+    ends: bool = False,
 ) -> Outlook:
     """Estimate a run from what the model cost on this computer before.
 
@@ -82,6 +84,8 @@ def outlook_of(
         What will be followed.
     cache_bytes : int
         Budget for embeddings that the run leaves behind.
+    ends : bool, optional
+        Whether the run may end before, because objects end.
     """
     try:
         plan = make_plan(
@@ -106,13 +110,14 @@ def outlook_of(
         process_bytes=0,
         cache_bytes=cache_bytes,
     )
-    return outlook_in_words(size, estimate)
+    return outlook_in_words(size, estimate, ends=ends)
 
 
-def outlook_in_words(size: RunSize, estimate: RunEstimate) -> Outlook:
+def outlook_in_words(size: RunSize, estimate: RunEstimate, *, ends: bool = False) -> Outlook:
     """Put an estimate into one line and its tooltip."""
     planes, objects = _count(size.planes, "plane"), _count(size.objects, "object")
-    time = "time not known yet" if estimate.seconds is None else seconds_in_words(estimate.seconds)
+    seconds = estimate.seconds
+    time = "time not known yet" if seconds is None else seconds_in_words(seconds, at_most=ends)
     words = f"{planes}, {objects}: {time}, {estimate.memory_bytes / 1e9:.1f} GB"
     needs = [line for line in estimate.lines if not line.startswith("proposal:")]
     needs += [f"What helps: {_IN_WINDOW[remedy]}." for remedy in estimate.remedies]

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_anysam._napari.appearance import record_look
 from napari_anysam._napari.pixels import stack_of
+from napari_anysam._napari.run_progress import (
+    RunProgress,
+    planes_answered_twice,
+    planes_to_come,
+)
 from napari_anysam._napari.stack_prompts import anchor_keys, as_anchor, positions_in_stack
 from napari_anysam._napari.time_axis import absences_along
 from napari_anysam._napari.workspace import LabelChange
@@ -146,6 +151,7 @@ class Propagation:
         self._frame = frame
         self._where = where
         self._engine = engine
+        self._ends_early = engine.ending is not None
         self._on_change = on_change
         self._on_written = on_written
         self._on_end = on_end
@@ -157,14 +163,11 @@ class Propagation:
         self._locked = frozenset(work.session.reviewed)
         self._absent = self._absences()
         self._prompts = self._stack_prompts()
-        self.total = _planes_to_come(where, [prompt.plane or 0 for prompt in self._prompts])
+        self._progress = self._make_progress()
         self._change = LabelChange()
         self._record: ModelRecord | None = None
-        self._written = 0
-        self._seen: set[int] = set()
-        self._seen_before = 0
         self._keeper: StateKeeper | None = None
-        self._started = self._refreshed = time.monotonic()
+        self._refreshed = time.monotonic()
         self._ticket: Ticket | None = None
         self._session = work.session
         self._abandoned = False
@@ -173,16 +176,22 @@ class Propagation:
     @property
     def done(self) -> int:
         """Planes that have an answer."""
-        return len(self._seen)
+        return self._progress.done
+
+    @property
+    def total(self) -> int:
+        """Planes that will have one, unless the objects end before."""
+        return self._progress.total
 
     @property
     def seconds_left(self) -> float | None:
         """An estimate from the planes so far; None before there are two."""
-        done = self.done - self._seen_before
-        if done < 2:
-            return None
-        elapsed = time.monotonic() - self._started
-        return elapsed / done * max(0, self.total - self.done)
+        return self._progress.seconds_left
+
+    @property
+    def may_end_early(self) -> bool:
+        """Whether it ends, or has little left to do, where the objects end."""
+        return self._ends_early
 
     @property
     def axis(self) -> int:
@@ -203,7 +212,6 @@ class Propagation:
         """Begin; returns at once."""
         record_look(self.work.ensure_labels().layer, self._look)
         self.work.run_so_far = self.so_far
-        self._started = time.monotonic()
         self._ticket = inference.stream(self._track, self._write, self._finish)
 
     def so_far(self) -> tuple[Writing, Reached | None] | None:
@@ -303,8 +311,7 @@ class Propagation:
         keyed = {key: mask for key, mask in found.items() if key not in self._locked}
         self.work.write(self._change, keyed, frame, keep_erased=True)
         self._on_written(keyed)
-        self._seen.add(position)
-        self._written += 1
+        self._progress.answered(position)
         self._refresh()
 
     def _frame_at(self, position: int) -> PlaneFrame:
@@ -319,6 +326,7 @@ class Propagation:
             self._on_change()
 
     def _finish(self, error: Exception | None) -> None:
+        self._progress.end()
         if self._may_write():
             self.work.run_so_far = None
             self._keep_step()
@@ -353,7 +361,7 @@ class Propagation:
             prompts=tuple(self._prompts),
             conditioning=self._conditioning,
             model=self._record,
-            results=self._written,
+            results=self._progress.answers,
             layers=self._look.layer_names,
             locked=self._locked,
             repaired=self._repaired,
@@ -361,6 +369,11 @@ class Propagation:
             ending=None if self._engine.ending is None else self._engine.ending.object_logit,
             absent=self._absent,
         )
+
+    def _make_progress(self) -> RunProgress:
+        anchors = [prompt.plane or 0 for prompt in self._prompts]
+        where = self._where
+        return RunProgress(planes_to_come(where, anchors), planes_answered_twice(where, anchors))
 
     def _stack_prompts(self) -> list[Prompt]:
         """Return the prompts in the stack, an accepted mask in the place of what led to it."""
@@ -385,13 +398,3 @@ def overtaken(title: str) -> RunError:
         f"Other labels were chosen, or the axes were rolled, so the {title} has ended; what it had "
         "written stays in its layer. Begin it again."
     )
-
-
-def _planes_to_come(where: StackRange, anchors: list[int]) -> int:
-    """Count the planes that will be answered: from the anchors outward, within the range."""
-    first, last = where.first, where.last
-    if where.direction == "forward":
-        first = max(first, min(anchors))
-    elif where.direction == "backward":
-        last = min(last, max(anchors))
-    return max(0, last - first + 1)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_anysam._napari.from_label import label_window
 from napari_anysam._napari.propagation import Propagation, StackRange
+from napari_anysam._napari.run_progress import RunProgress
 from napari_anysam.errors import PromptError
 from napari_anysam.segmentation.prompts import Prompt
 
@@ -66,11 +67,22 @@ class Repair(Propagation):
             for position in range(frame.shape[place])
         }
         self._repaired = (object_id, self._position)
+        self._ends_early = True
+
+    def _make_progress(self) -> RunProgress:
+        """Count the planes to the locked ones, from which they are answered a second time."""
+        position, length = self._position, self._where.last + 1
         self._reviewed = frozenset(
-            position
-            for position in self._before
-            if (object_id, frame.at(axis, position).number) in self._locked
+            other
+            for other in range(length)
+            if (self.object_id, self._frame.at(self._where.axis, other).number) in self._locked
         )
+        locked = self._reviewed.union(prompt.plane or 0 for prompt in self._prompts)
+        left = max((one for one in locked if one < position), default=-1)
+        right = min((one for one in locked if one > position), default=length)
+        before, after = position - left - 1, right - position - 1
+        twice = (before if left >= 0 else 0) + (after if right < length else 0)
+        return RunProgress(before + after + 1, twice)
 
     def _anchor_keys(self) -> list[PromptKey]:
         here = (self.object_id, self._frame.number)

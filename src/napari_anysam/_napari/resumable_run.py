@@ -58,8 +58,7 @@ class ResumableRun(Propagation):
         self._states = self._keeper = RecentStates(None if since is None else since.reached)
         self._tokens = self._look.tokens
         if since is not None:
-            self._seen.update(since.visits[: since.results])
-            self._seen_before = len(self._seen)
+            self._progress.go_on_behind(since.visits[: since.results])
 
     def _stack_prompts(self) -> list[Prompt]:
         return super()._stack_prompts() if self._since is None else list(self._since.run.prompts)
@@ -79,14 +78,14 @@ class ResumableRun(Propagation):
         return replace(run, plane=self._since.run.plane, begun=self._begun)
 
     def _reached(self) -> Reached | None:
-        return self._states.behind(self._begun + self._written)
+        return self._states.behind(self._begun + self._progress.answers)
 
     def _keep_step(self) -> None:
         journal = self.work.session.journal
         before = len(journal)
         super()._keep_step()
         recorded, reached = len(journal) > before, self._reached()
-        if self._begun + self._written < self._count():
+        if self._begun + self._progress.answers < self._count():
             if recorded and reached is not None and reached.fits:
                 self.work.unfinished = Unfinished(journal[-1], reached, self._tokens)
         elif not recorded:

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_anysam._napari.review_strip import LaneArea, ReviewStrip
-from napari_anysam._napari.user_keys import with_key
+from napari_anysam._napari.user_keys import in_words, with_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,8 +53,8 @@ class ReviewSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.area = LaneArea(self.strip)
         self.summary = QLabel(_NOTHING)
         self.summary.setWordWrap(True)
-        self.previous_button = QPushButton("< doubtful")
-        self.next_button = QPushButton("doubtful >")
+        self.previous_button = QPushButton()
+        self.next_button = QPushButton()
         self.previous_prompt_button = QPushButton("< prompt")
         self.next_prompt_button = QPushButton("prompt >")
         self.reviewed_button = QPushButton("Reviewed")
@@ -113,4 +113,6 @@ class ReviewSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         ):
             button.setEnabled(not reason)
             button.setToolTip(with_key(reason or what, action))
+        self.previous_button.setText(f"< doubtful ({in_words('doubtful_before')})")
+        self.next_button.setText(f"doubtful ({in_words('doubtful_next')}) >")
         self.reviewed_button.setText("Not reviewed" if state.is_reviewed else "Reviewed")

@@ -247,11 +247,11 @@ class Runs:
         if reason_not_to_propagate(model, work, frame) or model is None:
             return Outlook()
         session = work.session
-        asked = (session.revision, where, frame, model.key)
+        asked = (session.revision, where, frame, model.key, self.ends)
         if session is not self._session or asked != self._asked or not self._outlook.timed:
             prompts = stack_prompts(session, frame, where.axis)
             budget = int(read_settings().embedding_memory_gb * 1e9)
-            self._outlook = outlook_of(work, frame, where, model, prompts, budget)
+            self._outlook = outlook_of(work, frame, where, model, prompts, budget, ends=self.ends)
             self._session, self._asked = session, asked
         return self._outlook
 
@@ -305,7 +305,9 @@ class Runs:
         self.bulk = run
 
     def _propagation_ended(self, error: Exception | None) -> None:
-        self.last, self.propagation = self.propagation, None
+        run, self.propagation = self.propagation, None
+        left = run is not None and run.uses(run.work.image)  # an abandoned one left nothing
+        self.last = run if left else None
         if error is not None:
             report(error)
         self._on_change()

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QFormLayout,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -24,7 +22,7 @@ from napari_anysam._napari.controller import SegmentController
 from napari_anysam._napari.delivery import QtDelivery
 from napari_anysam._napari.dock_actions import calls_of
 from napari_anysam._napari.export_section import ExportSection
-from napari_anysam._napari.folds import fold
+from napari_anysam._napari.fold_area import FoldArea
 from napari_anysam._napari.help_panel import HelpPanel
 from napari_anysam._napari.hover import HoverPreview
 from napari_anysam._napari.image_section import ImageSection
@@ -40,6 +38,7 @@ from napari_anysam._napari.review_section import ReviewSection
 from napari_anysam._napari.session_section import SessionSection
 from napari_anysam._napari.stack_section import StackSection
 from napari_anysam._napari.status import (
+    Stage,
     Status,
     prompts_in_words,
     sentence,
@@ -58,9 +57,6 @@ if TYPE_CHECKING:
 __all__ = ["SegmentWidget"]
 
 MANAGER_NAME = "Model manager"
-
-_LEAST_SECTIONS = 120
-"""Pixels that are left for the sections in a low window: a few of their titles."""
 
 _TOOLTIPS = {
     "redo": "Do what was undone again.",
@@ -85,7 +81,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         super().__init__(parent)
         self._viewer = napari_viewer
         self._closed = self._docked = self._window_closing = False
-        self._dirty = self._had_axes = self._had_objects = self._had_lanes = False
+        self._dirty = self._ran = False
         self._delivery = QtDelivery(self)
         self._active = active_model()
         self.controller = SegmentController(napari_viewer, self._delivery, self._active)
@@ -216,37 +212,22 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.addWidget(_row((self.prompts, 1), (self.score, 0)))
         layout.addWidget(_row((self.undo_button, 1), (self.redo_button, 1), (self.clear_button, 1)))
         layout.addWidget(_row((self.accept_button, 1), (self.new_button, 1)))
-        layout.addWidget(self._sections(), 1)
+        layout.addWidget(self._make_sections(), 1)
         for button in self.findChildren(QPushButton):
             # By click they would take the keys away from the image.
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
 
-    def _sections(self) -> QScrollArea:
-        """Return what can be folded away, to be scrolled where the window is low."""
-        self.objects_fold = fold("Objects", self.objects)
-        self.stack_fold = fold("Stack", self.stack, self.precompute)
-        self.review_fold = fold("Review", self.review)
-        self.time_fold = fold("Time", self.time)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(self.stack_fold)
-        layout.addWidget(self.review_fold)
-        layout.addWidget(self.time_fold)
-        layout.addWidget(self.objects_fold)
-        layout.addWidget(fold("Mask", self.mask))
-        layout.addWidget(fold("Many objects", self.many))
-        layout.addWidget(fold("Image", self.look))
-        layout.addWidget(fold("Session", self.session))
-        layout.addWidget(fold("Export", self.export))
-        layout.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setMinimumHeight(_LEAST_SECTIONS)
-        area.setWidget(content)
+    def _make_sections(self) -> FoldArea:
+        self.sections = area = FoldArea()
+        self.stack_fold = area.add("Stack", self.stack, self.precompute)
+        self.review_fold = area.add("Review", self.review)
+        self.time_fold = area.add("Time", self.time)
+        self.objects_fold = area.add("Objects", self.objects)
+        area.add("Mask", self.mask)
+        area.add("Many objects", self.many)
+        area.add("Image", self.look)
+        area.add("Session", self.session)
+        area.add("Export", self.export)
         return area
 
     def _connect(self) -> None:
@@ -348,10 +329,7 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.tools.show_status(status)
         self._render_object(status)
         objects = control.objects.summaries()
-        if bool(objects) != self._had_objects:
-            self._had_objects = bool(objects)
-            unfold = self.objects_fold.expand if objects else self.objects_fold.collapse
-            unfold(animate=False)
+        self.sections.fill(self.objects_fold, bool(objects))
         self.objects.show_objects(
             objects,
             status.object_id,
@@ -374,16 +352,11 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.time.render_state()
         self.session.show_keys()
         self.export.work_on(control.labels, control.image)
-        if bool(axes) != self._had_axes:
-            self._had_axes = bool(axes)
-            (self.stack_fold.expand if axes else self.stack_fold.collapse)(animate=False)
+        self.sections.fill(self.stack_fold, bool(axes))
         review = control.stacks.review.state()
-        if bool(review.in_words) != self._had_lanes:
-            self._had_lanes = bool(review.in_words)
-            (self.review_fold.expand if self._had_lanes else self.review_fold.collapse)(
-                animate=False
-            )
+        self.sections.fill(self.review_fold, bool(review.in_words))
         self.review.show_review(review, control.colour_of)
+        self._show_review_of(status)
         work = control.workspace
         self.store.show_work(work)
         if work is not None:
@@ -391,6 +364,13 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             self._keys.follow((prompts.points, prompts.shapes, control.image, control.labels))
         else:
             self._keys.follow(())
+
+    def _show_review_of(self, status: Status) -> None:
+        """Bring up what a run has come to when it ends; while live volume is on, they never end."""
+        runs = status.stage is Stage.PROPAGATING
+        if self._ran and not runs and status.done and not self.stack.live.isChecked():
+            self.sections.bring_up(self.review_fold)
+        self._ran = runs
 
     def _render_model(self) -> None:
         self.manager_button.setToolTip(with_key("Choose, load or download a model.", "models"))

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
-from napari_anysam._napari.autosave import Autosave, SessionHome, explain
+from napari_anysam._napari.autosave import Autosave, SessionHome, explain, latest_session
 from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.coordinates import level0
 from napari_anysam._napari.session_snapshot import snapshot
@@ -67,6 +67,8 @@ class SessionKeeper:
         Where the session is saved, or why it is not; empty before there is anything to save.
     enabled : bool
         Whether steps are saved.
+    earlier : Path or None
+        What was saved last of the chosen image, as long as nothing was done with it here.
     """
 
     changed = Signal()
@@ -83,12 +85,14 @@ class SessionKeeper:
         self._autosave = Autosave(self._saved_elsewhere)
         # Weak: what is removed from the viewer shall be freed.
         self._kept: WeakKeyDictionary[Workspace, _Kept] = WeakKeyDictionary()
+        self._earlier: WeakKeyDictionary[Workspace, Path | None] = WeakKeyDictionary()
         self._homes: list[SessionHome] = []
         self._folder: Path | None = None
         self._strokes = Connections()
         self._labels: Any = None
         self.words = ""
         self.enabled = True
+        self.earlier: Path | None = None
         control.changed.connect(self.note)
         self._of_layers = Connections()
         self._of_layers.connect(viewer.layers.events.removing, self._on_removing)
@@ -97,6 +101,7 @@ class SessionKeeper:
         """Have the session saved if a step was made since the last time."""
         self._listen_for_strokes()
         work = self._control.workspace
+        self._look_for_earlier(work)
         if work is None or not self.enabled:
             return
         kept = self._kept.get(work)
@@ -109,9 +114,17 @@ class SessionKeeper:
         if kept.revision != work.session.revision or self._is_due(work, kept):
             self._save(work, kept)
 
+    @property
+    def folder(self) -> Path | None:
+        """Where sessions of the chosen image lie; None if nobody said and it is in no file."""
+        work = self._control.workspace
+        wanted = None if work is None else self._wanted(work.image)
+        return None if wanted is None else wanted.parent
+
     def save_in(self, folder: Path) -> None:
         """Save into this folder from now on; every session makes one of its own in it."""
         self._folder = folder
+        self._earlier.clear()
         work = self._control.workspace
         if work is not None:
             self._kept.pop(work, None)
@@ -161,6 +174,18 @@ class SessionKeeper:
         kept = None if work is None else self._kept.get(work)
         if self.enabled and work is not None and kept is not None and work.run_so_far is not None:
             self._save(work, kept)
+
+    def _look_for_earlier(self, work: Workspace | None) -> None:
+        """Find what there is to go on with, once for each image."""
+        earlier = None
+        if work is not None and work not in self._kept and not work.session.revision:
+            if work not in self._earlier:
+                wanted = self._wanted(work.image)
+                self._earlier[work] = None if wanted is None else latest_session(wanted)
+            earlier = self._earlier[work]
+        if earlier != self.earlier:
+            self.earlier = earlier
+            self.changed.emit()
 
     def _is_due(self, work: Workspace, kept: _Kept) -> bool:
         """Whether a run has written enough since the last save to be saved before its end."""

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.notifications import show_info
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -45,17 +46,21 @@ class SessionSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         super().__init__(parent)
         self._delivery = QtDelivery(self)
         self._background = Background(self)
+        self._told: Path | None = None
         self.keeper = SessionKeeper(viewer, control, self._delivery)
         self.save = QCheckBox("Save every step")
         self.save.setChecked(True)
         self.folder_button = QPushButton("Folder...")
         self.open_button = QPushButton("Open session...")
+        self.earlier_button = QPushButton()
+        self.earlier_button.setVisible(False)
         self.words = QElidingLabel()
         self.show_keys()
         self._lay_out()
         self.save.toggled.connect(self._enable)
         self.folder_button.clicked.connect(self._ask_for_folder)
         self.open_button.clicked.connect(self._ask_for_session)
+        self.earlier_button.clicked.connect(self._open_earlier)
         self.keeper.changed.connect(self._show)
 
     def open(self, folder: Path) -> None:
@@ -91,6 +96,7 @@ class SessionSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.save)  # beside the buttons it is too wide for a narrow dock
         layout.addLayout(buttons)
+        layout.addWidget(self.earlier_button)
         layout.addWidget(self.words)
 
     def _enable(self, enabled: bool) -> None:
@@ -98,14 +104,21 @@ class SessionSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.keeper.note()
 
     def _ask_for_folder(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Save sessions in")
+        chosen = QFileDialog.getExistingDirectory(
+            self, "Save sessions in", str(self.keeper.folder or "")
+        )
         if chosen:
             self.keeper.save_in(Path(chosen))
 
     def _ask_for_session(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Open a session (NAME.anysam)")
+        folder = str(self.keeper.folder or "")
+        chosen = QFileDialog.getExistingDirectory(self, "Open a session (NAME.anysam)", folder)
         if chosen:
             self.open(Path(chosen))
+
+    def _open_earlier(self) -> None:
+        if self.keeper.earlier is not None:
+            self.open(self.keeper.earlier)
 
     def _go_on(self, folder: Path, loaded: LoadedSession) -> None:
         with reporting():
@@ -117,3 +130,14 @@ class SessionSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     def _show(self) -> None:
         self.words.setText(self.keeper.words)
         self.words.setToolTip(self.keeper.words)
+        earlier = self.keeper.earlier
+        self.earlier_button.setVisible(earlier is not None)
+        if earlier is not None:
+            self.earlier_button.setText(f"Go on with {earlier.name}")
+            self.earlier_button.setToolTip(f"Open what was saved last of this image: {earlier}")
+            if earlier != self._told:
+                show_info(
+                    f"This image was worked on before: 'Go on with {earlier.name}' in the section "
+                    "Session opens that."
+                )
+        self._told = earlier

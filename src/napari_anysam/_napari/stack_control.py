@@ -144,6 +144,7 @@ class StackControl:
     def stop_at_ends(self, on: bool) -> None:
         """Say whether runs stop looking for an object where it ends."""
         self.runs.ends = on
+        self._tell()
 
     def repair(self) -> None:
         """Follow the running object anew from the plane that is shown, where it was corrected."""
@@ -224,6 +225,7 @@ class StackControl:
         if not self.runs.busy:
             with reporting():
                 change()
+                self.runs.last = None  # it may be what was taken back
             self._tell()
 
     def leave(self) -> None:

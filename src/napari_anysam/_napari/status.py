@@ -88,6 +88,8 @@ class Status:
         Planes of the propagation that runs, or of the one that ended last.
     seconds_left : float or None
         None until it can be estimated.
+    at_most : bool
+        Whether what runs may end before, because objects end.
     from_memory, from_disk, encoded : int
         Where the embeddings of the mask that is previewed came from.
     """
@@ -113,6 +115,7 @@ class Status:
     done: int = 0
     total: int = 0
     seconds_left: float | None = None
+    at_most: bool = False
     from_memory: int = 0
     from_disk: int = 0
     encoded: int = 0
@@ -190,7 +193,7 @@ def why_not(action: str, status: Status) -> str:
 def progress_in_words(status: Status) -> str:
     """Return how far a propagation is."""
     left = status.seconds_left
-    words = "" if left is None else f", {seconds_in_words(left)} left"
+    words = "" if left is None else f", {seconds_in_words(left, at_most=status.at_most)} left"
     return f"{status.done} of {status.total} planes{words}"
 
 
@@ -219,13 +222,14 @@ def source_in_words(status: Status) -> str:
     return f"Encoded image regions: {said}." if said else ""
 
 
-def seconds_in_words(seconds: float) -> str:
-    """Return a time as people say it, "about 40 s" or "about 3 min"."""
+def seconds_in_words(seconds: float, *, at_most: bool = False) -> str:
+    """Return a time as people say it, "about 40 s" or "at most 3 min"."""
+    about = "at most" if at_most else "about"
     if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
+        return f"{about} {max(1, round(seconds))} s"
     if seconds < 5400:
-        return f"about {round(seconds / 60)} min"
-    return f"about {seconds / 3600:.1f} h"
+        return f"{about} {round(seconds / 60)} min"
+    return f"{about} {seconds / 3600:.1f} h"
 
 
 def _ready_sentence(status: Status) -> str:
@@ -233,7 +237,8 @@ def _ready_sentence(status: Status) -> str:
         return _HOW_TO_BEGIN[status.drawing]
     if status.drawing == "points":
         if status.done and not status.has_prompts:
-            return f"{status.done} planes done. Look through them, or click the next."
+            key = user_keys().keys["doubtful_next"]
+            return f"{status.done} planes done. {key} shows doubtful ones; or click the next."
         if status.kept and not status.has_prompts:
             return "Kept. Click the next object."
         if status.has_prompts:

@@ -93,7 +93,7 @@ class DaughterRun(Propagation):
         return list(self._daughters)
 
     def _write(self, plane: Plane) -> None:
-        if self._may_write() and not self._written:
+        if self._may_write() and not self._progress.answers:
             for frame in self._ending:
                 gone: dict[PromptKey, KeptMask | None] = {(self._mother, frame.number): None}
                 self.work.write(self._erased, gone, frame)
@@ -101,7 +101,7 @@ class DaughterRun(Propagation):
         super()._write(plane)
 
     def _keep_step(self) -> None:
-        if self._written:
+        if self._progress.answers:
             with self._editing():
                 self.work.edit(self._divide)
 

@@ -11,6 +11,7 @@ from napari_anysam._napari.propagation import (
     StackRange,
     reason_not_to_propagate,
 )
+from napari_anysam._napari.run_progress import RunProgress
 from napari_anysam._napari.time_axis import other_axis, time_axis
 from napari_anysam.errors import CapabilityError, ImageError
 from napari_anysam.segmentation.journal import record_of
@@ -79,12 +80,14 @@ class VolumeRun(Propagation):
         self._depth = depth
         places = frame.order.index(time), frame.order.index(depth)
         self._series = SeriesPlanes(frame.hidden_shape, frame.index, *places)
-        times, planes = (frame.shape[place] for place in places)
-        where = StackRange(time, 0, times - 1)
+        where = StackRange(time, 0, frame.shape[places[0]] - 1)
         super().__init__(work, frame, where, engine, on_change, on_written, on_end)
         self.title = "propagation through z and t"
-        self.total = times * planes
         self._volumes, self._channel_axis = series_of(self._look, frame, (time, depth))
+
+    def _make_progress(self) -> RunProgress:
+        hidden = self._series.hidden_shape
+        return RunProgress(hidden[self._series.time] * hidden[self._series.depth])
 
     def _stack_prompts(self) -> list[Prompt]:
         keys = dict.fromkeys(self._anchor_keys())

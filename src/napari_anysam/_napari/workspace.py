@@ -26,6 +26,7 @@ from napari_anysam._napari.unfinished import Unfinished, saved_run
 from napari_anysam.errors import ImageError, PromptError, SessionError
 from napari_anysam.images.label_pyramid import LabelPyramid
 from napari_anysam.segmentation.journal import Write, Writing
+from napari_anysam.segmentation.object_summaries import ObjectSummaries
 from napari_anysam.segmentation.prompts import Prompt, merge_prompts
 from napari_anysam.segmentation.session import PromptStep, Session, parts_of
 
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.journal import Run
     from napari_anysam.segmentation.label_census import FoundObject, LabelCensus
     from napari_anysam.segmentation.labels import LabelEdit
+    from napari_anysam.segmentation.object_summaries import ObjectSummary
     from napari_anysam.segmentation.recent_states import Reached
     from napari_anysam.segmentation.saved_session import SavedSession
-    from napari_anysam.segmentation.session import KeptMask, ObjectSummary, PromptKey, Step
+    from napari_anysam.segmentation.session import KeptMask, PromptKey, Step
     from napari_anysam.segmentation.windows import Window
 
 __all__ = ["LabelChange", "Workspace"]
@@ -88,8 +90,7 @@ class Workspace:
         # whoever saves the session; and of the last run that ended before its end.
         self.run_so_far: Callable[[], tuple[Writing, Reached | None] | None] | None = None
         self.unfinished: Unfinished | None = None
-        self._summaries: tuple[ObjectSummary, ...] = ()
-        self._summarised: tuple[object, int, object] = (None, 0, None)
+        self._summaries = ObjectSummaries()
         self._shows_kin = False
         self._order: tuple[int, ...] | None = None
         existing = find_layer(viewer, image, "labels")
@@ -211,15 +212,11 @@ class Workspace:
     def next_object_id(self) -> int:
         """Return an id that no object has yet."""
         largest = 0 if self.target is None else self.target.largest_id
-        return max(self.session.next_object_id, largest + 1, max(self.found, default=0) + 1)
+        return max(largest, *(one.object_id for one in self.summaries()), 0) + 1
 
     def summaries(self) -> tuple[ObjectSummary, ...]:
         """Return the objects of the session and those that its labels hold beside them, by id."""
-        known, now = self._summarised, (self.session, self.session.revision, self.found)
-        if known[0] is not now[0] or known[1] != now[1] or known[2] is not now[2]:
-            self._summarised = now
-            self._summaries = self.session.summaries(self.found)
-        return self._summaries
+        return self._summaries.of(self.session, self.found)
 
     def forget_found(self, object_ids: Collection[int]) -> None:
         """Take objects out of what was found, until their labels are counted again."""
@@ -228,7 +225,7 @@ class Workspace:
 
     def is_object(self, object_id: int) -> bool:
         """Whether the labels hold pixels of an object."""
-        return object_id in self.found or any(key[0] == object_id for key in self.session.kept)
+        return any(one.kept for one in self.summaries() if one.object_id == object_id)
 
     def is_written(self, key: PromptKey) -> bool:
         """Whether a mask of this object was accepted or propagated on this plane."""

@@ -311,7 +311,8 @@ def _reached(plan: Plan, number: int, step: int) -> NDArray[np.bool_]:
     marks = np.zeros(plan.stop, bool)
     reach = plan.reach(number, step)
     if reach:
-        marks[min(reach) : max(reach) + 1] = True
+        first, last = sorted((reach[0], reach[-1]))
+        marks[first : last + 1] = True
     return marks
 
 

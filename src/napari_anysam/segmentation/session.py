@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from napari_anysam.segmentation.journal import painting_of
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from napari_anysam.segmentation.journal import Entry, Recipe
-    from napari_anysam.segmentation.label_census import FoundObject
     from napari_anysam.segmentation.labels import LabelEdit
     from napari_anysam.segmentation.lineage import Lineage
     from napari_anysam.segmentation.prompts import Prompt
@@ -30,7 +28,6 @@ __all__ = [
     "CompoundStep",
     "KeptMask",
     "LabelStep",
-    "ObjectSummary",
     "ParentStep",
     "PromptKey",
     "PromptStep",
@@ -72,35 +69,6 @@ class KeptMask:
     recipe: Recipe | None = None
     confidence: float | None = None
     doubts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectSummary:
-    """One object as a table shows it.
-
-    Parameters
-    ----------
-    object_id : int
-    class_name : str
-    planes : tuple of int
-        Planes with a kept mask, a prompt or pixels in the labels, ascending; empty in 2D.
-    score : float or None
-        Lowest predicted IoU of its kept masks.
-    area : int
-        Its pixels in the labels; those of its kept masks until they were counted.
-    model : str
-        Names of the models that made them; empty for an object from a file or a brush.
-    kept : bool
-        Whether any mask of it was kept, or was in the labels before.
-    """
-
-    object_id: int
-    class_name: str
-    planes: tuple[int, ...]
-    score: float | None
-    area: int
-    model: str
-    kept: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,42 +213,22 @@ class Session:
         """Return the prompts of one object, by plane in the order they were first given."""
         return tuple(prompt for key, prompt in self.prompts.items() if key[0] == object_id)
 
-    def summaries(
-        self, found: Mapping[int, FoundObject] = MappingProxyType({})
-    ) -> tuple[ObjectSummary, ...]:
-        """Return all objects, by id.
+    def touched_since(self, revision: int, *, reviews: bool = True) -> set[PromptKey] | None:
+        """Return the objects and planes that changed since a revision; None if too long ago.
 
         Parameters
         ----------
-        found : mapping of int to FoundObject, optional
-            What the labels hold, made in this session or not.
+        revision : int
+        reviews : bool, optional
+            Whether it is a change to have been reviewed, or no longer.
         """
-        kept: dict[int, list[KeptMask]] = {}
-        planes: dict[int, set[int]] = {}
-        for (object_id, plane), mask in self.kept.items():
-            kept.setdefault(object_id, []).append(mask)
-            planes.setdefault(object_id, set()).update([] if plane is None else [plane])
-        for object_id, plane in self.prompts:
-            planes.setdefault(object_id, set()).update([] if plane is None else [plane])
-        for object_id, one in found.items():
-            planes.setdefault(object_id, set()).update(one.planes)
-        return tuple(
-            _summary(
-                object_id,
-                self.classes.get(object_id, ""),
-                tuple(sorted(planes.get(object_id, ()))),
-                kept.get(object_id, []),
-                found.get(object_id),
-            )
-            for object_id in sorted({*self.object_ids, *found})
-        )
-
-    def touched_since(self, revision: int) -> set[PromptKey] | None:
-        """Return the objects and planes that changed since a revision; None if too long ago."""
         if self.revision - revision > len(self._latest):
             return None
         steps = [step for number, step in self._latest if number > revision]
-        return {key for step in steps for part in parts_of(step) for key in keys_of(part)}
+        parts = [part for step in steps for part in parts_of(step)]
+        if not reviews:
+            parts = [part for part in parts if not isinstance(part, ReviewStep)]
+        return {key for part in parts for key in keys_of(part)}
 
     def take_touched(self) -> set[tuple[int, ...]]:
         """Return the planes whose labels were changed since the last time this was asked."""
@@ -446,22 +394,3 @@ def _set(values: dict[Any, Any], key: Any, value: Any) -> None:
         values.pop(key, None)
     else:
         values[key] = value
-
-
-def _summary(
-    object_id: int,
-    class_name: str,
-    planes: tuple[int, ...],
-    kept: list[KeptMask],
-    found: FoundObject | None,
-) -> ObjectSummary:
-    scores = [mask.score for mask in kept if mask.score is not None]
-    return ObjectSummary(
-        object_id=object_id,
-        class_name=class_name,
-        planes=planes,
-        score=min(scores, default=None),
-        area=sum(mask.window.area for mask in kept) if found is None else found.area,
-        model=", ".join(sorted({mask.model for mask in kept if mask.model})),
-        kept=bool(kept) or found is not None,
-    )

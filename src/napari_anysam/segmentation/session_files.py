@@ -40,7 +40,14 @@ if TYPE_CHECKING:
 
     from napari_anysam.segmentation.saved_session import SavedSession
 
-__all__ = ["SUFFIX", "LoadedSession", "load_session", "lock_session", "save_session"]
+__all__ = [
+    "SUFFIX",
+    "LoadedSession",
+    "holds_session",
+    "load_session",
+    "lock_session",
+    "save_session",
+]
 
 SUFFIX = ".anysam"
 MOST_LABEL_BYTES = 2**31
@@ -93,6 +100,11 @@ def lock_session(folder: str | PathLike[str]) -> FileLock:
                 "choose another folder."
             ) from error
     return lock
+
+
+def holds_session(folder: Path) -> bool:
+    """Tell whether a folder is one of a session."""
+    return (folder / _SESSION).is_file()
 
 
 def save_session(folder: str | PathLike[str], session: SavedSession, labels: Any) -> None:
