@@ -160,6 +160,7 @@ class Workspace:
             classes=dict(saved.classes),
             reviewed=set(saved.reviewed),
             parents=dict(saved.parents),
+            missed=saved.missed,
             journal=list(saved.journal),
         )
         for key, prompt in self.session.prompts.items():

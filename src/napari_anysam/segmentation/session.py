@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anysam.segmentation.journal import painting_of
 from napari_anysam.segmentation.lineage import check_lineage
+from napari_anysam.segmentation.losses import missed_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -124,6 +125,8 @@ class LabelStep:
         What the journal holds as long as the step is done.
     before, after : mapping of (object id, plane) to KeptMask or None
         Of the same keys.
+    missed : frozenset of (object id, plane)
+        Which of these a run had looked for in vain before the step.
     """
 
     edits: tuple[LabelEdit, ...]
@@ -131,6 +134,7 @@ class LabelStep:
     entry: Entry
     before: Mapping[PromptKey, KeptMask | None] = field(default_factory=dict)
     after: Mapping[PromptKey, KeptMask | None] = field(default_factory=dict)
+    missed: frozenset[PromptKey] = frozenset()
 
     @property
     def nbytes(self) -> int:
@@ -199,6 +203,8 @@ class Session:
         What somebody has looked at and found right; propagations leave it as it is.
     parents : dict
         Daughter to mother, by object id; see ``lineage``.
+    missed : set of (object id, plane)
+        Where a run looked for an object in vain; see ``losses``.
 
     Attributes
     ----------
@@ -213,6 +219,7 @@ class Session:
     journal: list[Entry] = field(default_factory=list)
     reviewed: set[PromptKey] = field(default_factory=set)
     parents: dict[int, int] = field(default_factory=dict)
+    missed: set[PromptKey] = field(default_factory=set)
     revision: int = field(default=0, init=False)
     _done: list[Step] = field(default_factory=list)
     _undone: list[Step] = field(default_factory=list)
@@ -339,11 +346,12 @@ class Session:
         """
         after = dict(kept or {})
         before = {key: self.kept.get(key) for key in after}
-        self._set_kept(after)
+        missed = frozenset(self.missed.intersection(after))
         entry = painting_of(edits, after) if entry is None else entry
+        self._set_kept(after, missed_in(entry))
         self.journal.append(entry)
         self._touched.update(edit.index for edit in edits)
-        self._record(LabelStep(tuple(edits), description, entry, before, after))
+        self._record(LabelStep(tuple(edits), description, entry, before, after, missed))
 
     @contextmanager
     def together(self, description: str) -> Iterator[None]:
@@ -407,16 +415,20 @@ class Session:
             for edit in step.edits:
                 edit.redo(labels)
             self.journal.append(step.entry)
-            self._set_kept(step.after)
+            self._set_kept(step.after, missed_in(step.entry))
         else:
             for edit in reversed(step.edits):
                 edit.undo(labels)
             self.journal.pop()
-            self._set_kept(step.before)
+            self._set_kept(step.before, step.missed)
 
-    def _set_kept(self, kept: Mapping[PromptKey, KeptMask | None]) -> None:
+    def _set_kept(
+        self, kept: Mapping[PromptKey, KeptMask | None], missed: Iterable[PromptKey]
+    ) -> None:
         for key, mask in kept.items():
             _set(self.kept, key, mask)
+        self.missed.difference_update(kept)
+        self.missed.update(missed)
 
     def _note(self, step: Step) -> None:
         self.revision += 1
