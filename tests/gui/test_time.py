@@ -14,6 +14,7 @@ from napari_anysam._napari.engine import Engine
 from napari_anysam._napari.layer_export import layer_export
 from napari_anysam._napari.session_snapshot import snapshot
 from napari_anysam._napari.time_runs import DaughterRun
+from napari_anysam._napari.volume_run import VolumeRange
 from napari_anysam.errors import LineageError
 from napari_anysam.export.tracks import read_tracks
 from napari_anysam.segmentation.divisions import DivisionProposal
@@ -252,6 +253,19 @@ def test_one_id_goes_through_z_and_t_is_undone_at_once_and_made_again(volumes, t
     assert np.argwhere(volumes.labels.any(axis=(2, 3))).tolist() == [[1, 1]]
 
 
+def test_a_run_through_z_and_t_stays_in_its_range_and_is_made_again(volumes, tmp_path):
+    volumes.control.stacks.follow_volumes(VolumeRange(0, 2, 1, 2, "forward"))
+    assert volumes.control.status.total == 4
+    finish(volumes)
+    assert volumes.control.stacks.runs.last.done == 4
+    filled = np.argwhere(volumes.labels.any(axis=(2, 3))).tolist()
+    assert filled == [[1, 1], [1, 2], [2, 1], [2, 2]]
+    taken = snapshot(volumes.control.workspace)
+    save_session(tmp_path, taken.session(), taken.labels())
+    again = replay(load_session(tmp_path), volumes.image.data)
+    assert np.array_equal(again, volumes.labels)
+
+
 def test_a_cancelled_run_through_z_and_t_keeps_what_it_wrote(volumes):
     follow_volumes(volumes)
     volumes.wait(lambda: volumes.control.status.done >= 2)
@@ -276,6 +290,25 @@ def test_a_cell_that_lies_on_other_planes_too_is_not_divided_on_one(volumes):
         arguments = (engine, *[lambda *_: None] * 3)
         with refused:
             DaughterRun(division, 0, nullcontext, work, frame, *arguments)
+
+
+def test_the_dock_offers_range_and_direction_for_volumes_only(desk):
+    planes = [[blobs((48, 64), [(22, 30, 10)], seed=time)] * 3 for time in range(3)]
+    time = desk.widget.time
+    assert not time.range.isVisibleTo(time)
+    image = desk.add(np.array(planes), name="volumes", axis_labels=("t", "z", "y", "x"))
+    desk.viewer.dims.set_point((0, 1), (1, 1))
+    desk.click(image, (1, 1, 22, 30))
+    desk.wait(lambda: desk.preview is not None)
+    assert time.range.isVisibleTo(time)
+    assert (time.range.last_plane.value(), time.range.last_time.maximum()) == (2, 2)
+    time.range.first_plane.setValue(1)
+    time.range.direction.setCurrentIndex(2)
+    assert time.minimumSizeHint().width() <= 250
+    desk.press(time.volumes_button)
+    desk.wait(lambda: not desk.control.stacks.runs.busy)
+    filled = np.argwhere(desk.labels.any(axis=(2, 3))).tolist()
+    assert filled == [[0, 1], [0, 2], [1, 1], [1, 2]]
 
 
 def test_one_slider_is_not_enough_for_z_and_t(followed):

@@ -36,7 +36,14 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.tracking import Tracker
     from napari_anysam.segmentation.tracking_results import PropagationResult
 
-__all__ = ["Propagation", "StackAxis", "StackRange", "overtaken", "reason_not_to_propagate"]
+__all__ = [
+    "Propagation",
+    "StackAxis",
+    "StackRange",
+    "overtaken",
+    "planes_to_come",
+    "reason_not_to_propagate",
+]
 
 _REFRESH_SECONDS = 0.1
 
@@ -155,7 +162,7 @@ class Propagation:
         self._locked = frozenset(work.session.reviewed)
         self._absent = self._absences()
         self._prompts = self._stack_prompts()
-        self.total = _planes_to_come(where, [prompt.plane or 0 for prompt in self._prompts])
+        self.total = planes_to_come(where, [prompt.plane or 0 for prompt in self._prompts])
         self._change = LabelChange()
         self._record: ModelRecord | None = None
         self._written = 0
@@ -382,7 +389,7 @@ def overtaken(title: str) -> RunError:
     )
 
 
-def _planes_to_come(where: StackRange, anchors: list[int]) -> int:
+def planes_to_come(where: StackRange, anchors: list[int]) -> int:
     """Count the planes that will be answered: from the anchors outward, within the range."""
     first, last = where.first, where.last
     if where.direction == "forward":

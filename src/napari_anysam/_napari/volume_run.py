@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_anysam._napari.pixels import series_of
 from napari_anysam._napari.propagation import (
     Propagation,
+    StackAxis,
     StackRange,
+    planes_to_come,
     reason_not_to_propagate,
 )
 from napari_anysam._napari.time_axis import other_axis, time_axis
@@ -22,14 +24,55 @@ if TYPE_CHECKING:
 
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.engine import Engine
-    from napari_anysam._napari.propagation import Plane
+    from napari_anysam._napari.propagation import Direction, Plane
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.journal import Run
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import KeptMask, PromptKey
 
-__all__ = ["VolumeRun", "reason_not_to_follow_volumes"]
+__all__ = ["VolumeRange", "VolumeRun", "reason_not_to_follow_volumes", "volume_axes"]
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRange:
+    """Where to follow objects through z and t.
+
+    Parameters
+    ----------
+    first_time, last_time : int
+        Time points, both included.
+    first_plane, last_plane : int
+        Planes of every volume, both included.
+    direction : {"both", "forward", "backward"}
+        Through time; z is followed both ways.
+    """
+
+    first_time: int
+    last_time: int
+    first_plane: int
+    last_plane: int
+    direction: Direction = "both"
+
+
+def volume_axes(names: tuple[str, ...], frame: PlaneFrame) -> tuple[StackAxis, StackAxis] | None:
+    """Return the sliders time and z of an image with two; None of others.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of all data axes, as the layer has them.
+    frame : PlaneFrame
+    """
+    time = time_axis(names, frame)
+    depth = other_axis(frame, time)
+    if time is None or depth is None:
+        return None
+    first, second = (
+        StackAxis(axis, str(names[axis]), frame.shape[frame.order.index(axis)])
+        for axis in (time, depth)
+    )
+    return first, second
 
 
 def reason_not_to_follow_volumes(model: PromptableModel | None, work: Workspace | None) -> str:
@@ -40,7 +83,7 @@ def reason_not_to_follow_volumes(model: PromptableModel | None, work: Workspace 
         frame = work.frame()
     except ImageError as error:
         return str(error)
-    if other_axis(frame, time_axis(work.image.axis_labels, frame)) is None:
+    if volume_axes(work.image.axis_labels, frame) is None:
         return "This needs an image with two sliders, time and z."
     if work.appearance.look().follow_axis is not None:
         return "The contrast follows one axis; choose one contrast for all planes in Image."
@@ -54,6 +97,8 @@ class VolumeRun(Propagation):
 
     Parameters
     ----------
+    where : VolumeRange or None
+        None for everything.
     work, frame, engine, on_change, on_written, on_end
         See ``Propagation``.
 
@@ -65,6 +110,7 @@ class VolumeRun(Propagation):
 
     def __init__(
         self,
+        where: VolumeRange | None,
         work: Workspace,
         frame: PlaneFrame,
         engine: Engine,
@@ -72,19 +118,22 @@ class VolumeRun(Propagation):
         on_written: Callable[[Mapping[PromptKey, KeptMask | None]], None],
         on_end: Callable[[Exception | None], None],
     ) -> None:
-        time = time_axis(work.image.axis_labels, frame)
-        depth = other_axis(frame, time)
-        if time is None or depth is None or reason_not_to_follow_volumes(engine.model, work):
+        axes = volume_axes(work.image.axis_labels, frame)
+        if axes is None or reason_not_to_follow_volumes(engine.model, work):
             raise CapabilityError(reason_not_to_follow_volumes(engine.model, work))
-        self._depth = depth
-        places = frame.order.index(time), frame.order.index(depth)
+        time, depth = axes
+        self._depth = depth.axis
+        places = frame.order.index(time.axis), frame.order.index(depth.axis)
         self._series = SeriesPlanes(frame.hidden_shape, frame.index, *places)
-        times, planes = (frame.shape[place] for place in places)
-        where = StackRange(time, 0, times - 1)
-        super().__init__(work, frame, where, engine, on_change, on_written, on_end)
+        where = where or VolumeRange(0, time.length - 1, 0, depth.length - 1)
+        self._planes_asked = where.first_plane, where.last_plane + 1
+        through = StackRange(time.axis, where.first_time, where.last_time, where.direction)
+        super().__init__(work, frame, through, engine, on_change, on_written, on_end)
         self.title = "propagation through z and t"
-        self.total = times * planes
-        self._volumes, self._channel_axis = series_of(self._look, frame, (time, depth))
+        prompted = sorted(self._series.by_time(self._prompts))
+        planes = where.last_plane + 1 - where.first_plane
+        self.total = planes_to_come(through, prompted) * planes
+        self._volumes, self._channel_axis = series_of(self._look, frame, (time.axis, depth.axis))
 
     def _stack_prompts(self) -> list[Prompt]:
         keys = dict.fromkeys(self._anchor_keys())
@@ -103,10 +152,17 @@ class VolumeRun(Propagation):
         from napari_anysam.segmentation.time_lapse import follow_volume_series
 
         self._record = record_of(self._engine.model)
+        where = self._where
+        z_start, z_stop = self._planes_asked
         results = follow_volume_series(
             self._volumes,
             self._series.by_time(self._prompts),
             self._engine.model,
+            direction=where.direction,
+            start=where.first,
+            stop=where.last + 1,
+            z_start=z_start,
+            z_stop=z_stop,
             conditioning=self._conditioning,
             channel_axis=self._channel_axis,
             cancelled=cancelled,
@@ -117,4 +173,7 @@ class VolumeRun(Propagation):
 
     def _run(self) -> Run | None:
         run = super()._run()
-        return None if run is None else replace(run, across=self._depth, memory="full", ending=None)
+        if run is None:
+            return None
+        across, depths = self._depth, self._planes_asked
+        return replace(run, across=across, depths=depths, memory="full", ending=None)

@@ -157,6 +157,8 @@ class Run:
     across : int or None
         Of objects followed through volumes and time: the data axis of depth, ``axis`` being that of
         time. ``plane`` of the prompts counts all hidden axes then.
+    depths : (int, int) or None
+        Half-open range of planes along ``across``; None for all.
     """
 
     axis: int
@@ -175,6 +177,7 @@ class Run:
     ending: float | None = None
     absent: frozenset[PromptKey] = frozenset()
     across: int | None = None
+    depths: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

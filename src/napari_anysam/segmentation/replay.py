@@ -264,11 +264,17 @@ class _Again:
         fixed = {axis: place for axis, place in hidden if axis not in axes}
         with _threads(run.model):
             model = self._predictor_of(run.model).model
+            z_start, z_stop = run.depths or (None, None)
             series, channel_axis = self._views(run.layers, (*axes, *self._order[-2:]), fixed)
             results = follow_volume_series(
                 series,
                 planes.by_time(run.prompts),
                 model,
+                direction=run.direction,
+                start=run.start,
+                stop=run.stop,
+                z_start=z_start,
+                z_stop=z_stop,
                 conditioning=run.conditioning,
                 channel_axis=channel_axis,
             )

@@ -1,8 +1,8 @@
 """What is known of every object on every plane along one axis, as arrays that a strip can draw.
 
-A plane without a mask is not doubtful in a stack, whatever the run said of it ("lost"): every object
-ends, and the strip shows where. Along time it is where an object vanishes (``losses``): one plane of
-the absence, so that a key stops there once.
+A plane without a mask is not doubtful in a stack, whatever the run said of it ("lost"): every
+object ends, and the strip shows where. Along time it is where an object vanishes (``losses``): one
+plane of the absence, so that a key stops there once.
 """
 
 from __future__ import annotations

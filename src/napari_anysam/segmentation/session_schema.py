@@ -150,6 +150,7 @@ class RunFile(_Record):
     ending: float | None = None
     absent: tuple[tuple[int, int | None], ...] = ()
     across: int | None = None
+    depths: tuple[int, int] | None = None
 
 
 class WritingFile(_Record):

@@ -162,6 +162,7 @@ class Describing:
             ending=run.ending,
             absent=tuple(sorted(run.absent, key=_in_order)),
             across=run.across,
+            depths=run.depths,
         )
 
 
@@ -250,6 +251,7 @@ class Reading:
             ending=run.ending,
             absent=frozenset(run.absent),
             across=run.across,
+            depths=run.depths,
         )
 
     def _conditioning(self, position: int) -> Conditioning:
