@@ -31,7 +31,15 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import KeptMask, PromptKey
 
-__all__ = ["VolumeRange", "VolumeRun", "reason_not_to_follow_volumes", "volume_axes"]
+__all__ = [
+    "VolumeRange",
+    "VolumeRun",
+    "reason_not_to_follow_volumes",
+    "series_planes",
+    "volume_axes",
+]
+
+_TWO_SLIDERS = "This needs an image with two sliders, time and z."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,21 @@ def volume_axes(names: tuple[str, ...], frame: PlaneFrame) -> tuple[StackAxis, S
     return first, second
 
 
+def series_planes(work: Workspace, frame: PlaneFrame) -> SeriesPlanes:
+    """Return how the planes of an image with two sliders are counted.
+
+    Raises
+    ------
+    CapabilityError
+        If it has not two.
+    """
+    axes = volume_axes(work.image.axis_labels, frame)
+    if axes is None:
+        raise CapabilityError(_TWO_SLIDERS)
+    places = (frame.order.index(one.axis) for one in axes)
+    return SeriesPlanes(frame.hidden_shape, frame.index, *places)
+
+
 def reason_not_to_follow_volumes(model: PromptableModel | None, work: Workspace | None) -> str:
     """Say why objects cannot be followed through z and t; empty when they can."""
     if work is None:
@@ -84,7 +107,7 @@ def reason_not_to_follow_volumes(model: PromptableModel | None, work: Workspace 
     except ImageError as error:
         return str(error)
     if volume_axes(work.image.axis_labels, frame) is None:
-        return "This needs an image with two sliders, time and z."
+        return _TWO_SLIDERS
     if work.appearance.look().follow_axis is not None:
         return "The contrast follows one axis; choose one contrast for all planes in Image."
     return reason_not_to_propagate(model, work, frame)
@@ -123,8 +146,7 @@ class VolumeRun(Propagation):
             raise CapabilityError(reason_not_to_follow_volumes(engine.model, work))
         time, depth = axes
         self._depth = depth.axis
-        places = frame.order.index(time.axis), frame.order.index(depth.axis)
-        self._series = SeriesPlanes(frame.hidden_shape, frame.index, *places)
+        self._series = series_planes(work, frame)
         where = where or VolumeRange(0, time.length - 1, 0, depth.length - 1)
         self._planes_asked = where.first_plane, where.last_plane + 1
         through = StackRange(time.axis, where.first_time, where.last_time, where.direction)

@@ -27,12 +27,14 @@ __all__ = ["losses", "missed_in"]
 def missed_in(entry: Entry) -> frozenset[PromptKey]:
     """Return the objects and planes that a run looked for in vain, by its last answer there.
 
-    Runs that stop where objects end (``tracking_end``) miss none: what is absent has ended.
+    Mothers that it ended are not among them. Runs that stop where objects end (``tracking_end``)
+    miss none: what is absent has ended.
     """
     if not isinstance(entry, Writing) or entry.run is None or entry.run.ending is not None:
         return frozenset()
     latest = {write.key: write.mask for write in entry.writes}
-    return frozenset(key for key, mask in latest.items() if mask is None)
+    absent = frozenset(key for key, mask in latest.items() if mask is None)
+    return absent - entry.run.ended
 
 
 def losses(

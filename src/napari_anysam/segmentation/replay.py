@@ -15,7 +15,7 @@ from napari_anysam.images.planes import Planes, first_level
 from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import plane_index, rewrite
-from napari_anysam.segmentation.lifetimes import living_masks
+from napari_anysam.segmentation.lifetimes import ended_at, living_masks
 from napari_anysam.segmentation.plane_pixels import WindowedPlane
 from napari_anysam.segmentation.saved_session import check_image
 from napari_anysam.segmentation.series_planes import SeriesPlanes
@@ -317,6 +317,8 @@ def _free_masks(
     run: Run, result: PropagationResult, number: int
 ) -> Iterator[tuple[PromptKey, Window | None]]:
     """Return the masks of a plane that a run could write."""
+    for one in ended_at(number, run.ended - run.locked):
+        yield (one, number), None
     absent = {one for one in result.object_ids if (one, number) in run.absent}
     for object_id, mask in living_masks(result, absent):
         if (object_id, number) not in run.locked:

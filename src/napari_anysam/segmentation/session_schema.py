@@ -149,6 +149,7 @@ class RunFile(_Record):
     memory: Literal["full", "fast"] = "full"
     ending: float | None = None
     absent: tuple[tuple[int, int | None], ...] = ()
+    ended: tuple[tuple[int, int | None], ...] = ()
     across: int | None = None
     depths: tuple[int, int] | None = None
 

@@ -161,6 +161,7 @@ class Describing:
             memory=run.memory,
             ending=run.ending,
             absent=tuple(sorted(run.absent, key=_in_order)),
+            ended=tuple(sorted(run.ended, key=_in_order)),
             across=run.across,
             depths=run.depths,
         )
@@ -250,6 +251,7 @@ class Reading:
             memory=run.memory,
             ending=run.ending,
             absent=frozenset(run.absent),
+            ended=frozenset(run.ended),
             across=run.across,
             depths=run.depths,
         )
