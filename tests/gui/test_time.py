@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from gui_scenes import blobs
@@ -154,6 +156,35 @@ def test_what_was_dismissed_is_not_offered_again(followed):
     divisions.look()
     followed.wait(lambda: divisions._ticket is None)
     assert not offered(followed)
+    followed.control.undo()
+    assert len(offered(followed)) == 1
+    followed.control.redo()
+    assert not offered(followed)
+
+
+def test_what_was_dismissed_stays_so_in_a_session_that_is_opened_again(followed, tmp_path):
+    control = followed.control
+    control.stacks.divisions.dismiss(offered(followed)[0])
+    taken = snapshot(control.workspace)
+    save_session(tmp_path, taken.session(), taken.labels())
+    assert offered_again(tmp_path) == 0
+    file = tmp_path / "session.json"
+    earlier = json.loads(file.read_text())
+    del earlier["dismissed"]  # as it was written before divisions could be dismissed for good
+    file.write_text(json.dumps(earlier))
+    assert offered_again(tmp_path) == 1
+
+
+def offered_again(folder):
+    """Open a session, look for divisions, and count them."""
+    work = Work(series(), name="cells")
+    work.control.restore(work.image, load_session(folder))
+    divisions = work.control.stacks.divisions
+    divisions.look()
+    work.wait(lambda: divisions._ticket is None)
+    count = len(offered(work))
+    work.control.close()
+    return count
 
 
 def test_a_mother_that_was_reviewed_later_on_is_not_ended(followed):

@@ -115,7 +115,6 @@ class Divisions:
         self._on_change = on_change
         self._found: _Found | None = None
         self._ticket: Ticket | None = None
-        self._dismissed: tuple[Session | None, set[tuple[int, int]]] = (None, set())
         self._ended: Propagation | None = None
 
     @property
@@ -199,10 +198,10 @@ class Divisions:
             self._on_change()
 
     def dismiss(self, division: SeenDivision) -> None:
-        """Offer this one no more."""
+        """Offer this one no more; a step that can be undone, and is saved."""
         work = self._clicking.work
         if work is not None:
-            self._dismissed_in(work.session).add((division.parent, division.time))
+            work.session.dismiss(division.parent, division.time)
         self._on_change()
 
     def forget(self) -> None:
@@ -230,7 +229,7 @@ class Divisions:
         found, session = self._found, work.session
         if found is None or found.session is not session:
             return ()
-        mothers, dismissed = set(session.parents.values()), self._dismissed_in(session)
+        mothers, dismissed = set(session.parents.values()), session.dismissed
         offered = []
         for one in found.divisions:
             if one.parent in mothers or (one.parent, one.time) in dismissed:
@@ -240,12 +239,6 @@ class Divisions:
             if born in session.kept and not prompted:
                 offered.append(one)
         return tuple(offered)
-
-    def _dismissed_in(self, session: Session) -> set[tuple[int, int]]:
-        """Return the mothers and times that are dismissed; another session starts anew."""
-        if self._dismissed[0] is not session:
-            self._dismissed = (session, set())
-        return self._dismissed[1]
 
     def _here(self) -> tuple[Workspace | None, PlaneFrame | None, int | None]:
         work = self._clicking.work

@@ -74,7 +74,7 @@ class Snapshot:
         Of the image.
     others : tuple of LayerPixels
         The layers that the journal blends with it, as far as they are in the viewer.
-    order, prompts, classes, reviewed, journal, object_id, plane, conditioning, parents
+    order, prompts, classes, reviewed, journal, object_id, plane, conditioning, parents, dismissed
         As in ``SavedSession``.
     """
 
@@ -96,6 +96,7 @@ class Snapshot:
     levels: int = 1
     others: tuple[LayerPixels, ...] = ()
     parents: Lineage = field(default_factory=dict)
+    dismissed: frozenset[tuple[int, int]] = frozenset()
 
     def fingerprint(self) -> str:
         """Name the image's pixels; reads them."""
@@ -131,6 +132,7 @@ class Snapshot:
             plane=self.plane,
             conditioning=self.conditioning,
             parents=self.parents,
+            dismissed=self.dismissed,
             others=tuple(one.record() for one in self.others) if others is None else others,
         )
 
@@ -169,6 +171,7 @@ def snapshot(work: Workspace) -> Snapshot:
         levels=len(image.data) if image.multiscale else 1,
         others=_others(work, journal),
         parents=dict(session.parents),
+        dismissed=frozenset(session.dismissed),
     )
 
 

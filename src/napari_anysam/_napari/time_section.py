@@ -89,7 +89,11 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             ),
             (self.show_button, none, "Show the time point at which it falls in two"),
             (self.accept_button, none or state.no_accept, accept),
-            (self.dismiss_button, none, "This is no division: offer it no more"),
+            (
+                self.dismiss_button,
+                none,
+                "This is no division: offer it no more; undo takes it back",
+            ),
             (
                 self.tracks_button,
                 self._control.stacks.tracks.why_not,

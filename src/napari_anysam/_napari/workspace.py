@@ -160,6 +160,7 @@ class Workspace:
             classes=dict(saved.classes),
             reviewed=set(saved.reviewed),
             parents=dict(saved.parents),
+            dismissed=set(saved.dismissed),
             missed=saved.missed,
             journal=list(saved.journal),
         )

@@ -83,6 +83,8 @@ class SavedSession:
         As in ``Session``.
     parents : mapping
         Daughter to mother.
+    dismissed : frozenset of (object id, time)
+        As in ``Session``.
     """
 
     image: ImageRecord
@@ -96,6 +98,7 @@ class SavedSession:
     others: tuple[ImageRecord, ...] = ()
     reviewed: frozenset[PromptKey] = frozenset()
     parents: Lineage = field(default_factory=dict)
+    dismissed: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def kept(self) -> dict[PromptKey, KeptMask]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassStep",
     "CompoundStep",
+    "DismissStep",
     "KeptMask",
     "LabelStep",
     "ObjectSummary",
@@ -169,6 +170,14 @@ class ParentStep:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class DismissStep:
+    """A division of this object at this time point was said to be none."""
+
+    mother: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CompoundStep:
     """Steps that are undone and redone together."""
 
@@ -176,7 +185,7 @@ class CompoundStep:
     description: str
 
 
-SimpleStep = PromptStep | LabelStep | ClassStep | ReviewStep | ParentStep
+SimpleStep = PromptStep | LabelStep | ClassStep | ReviewStep | ParentStep | DismissStep
 Step = SimpleStep | CompoundStep
 
 
@@ -203,6 +212,8 @@ class Session:
         What somebody has looked at and found right; propagations leave it as it is.
     parents : dict
         Daughter to mother, by object id; see ``lineage``.
+    dismissed : set of (object id, time)
+        Divisions that are none, by what seemed a mother and the time point.
     missed : set of (object id, plane)
         Where a run looked for an object in vain; see ``losses``.
 
@@ -219,6 +230,7 @@ class Session:
     journal: list[Entry] = field(default_factory=list)
     reviewed: set[PromptKey] = field(default_factory=set)
     parents: dict[int, int] = field(default_factory=dict)
+    dismissed: set[tuple[int, int]] = field(default_factory=set)
     missed: set[PromptKey] = field(default_factory=set)
     revision: int = field(default=0, init=False)
     _done: list[Step] = field(default_factory=list)
@@ -316,6 +328,13 @@ class Session:
                 self._apply(step, forward=True)
                 self._record(step)
 
+    def dismiss(self, mother: int, time: int) -> None:
+        """Say that an object does not divide at a time point."""
+        if (mother, time) not in self.dismissed:
+            step = DismissStep(mother, time)
+            self._apply(step, forward=True)
+            self._record(step)
+
     def review(self, keys: Iterable[PromptKey], *, reviewed: bool = True) -> None:
         """Mark objects on planes as reviewed, or take that back."""
         changed = tuple(key for key in keys if (key in self.reviewed) is not reviewed)
@@ -405,6 +424,10 @@ class Session:
         if isinstance(step, ParentStep):
             _set(self.parents, step.child, step.after if forward else step.before)
             return
+        if isinstance(step, DismissStep):
+            mark = self.dismissed.add if forward else self.dismissed.remove
+            mark((step.mother, step.time))
+            return
         if isinstance(step, ReviewStep):
             added = step.reviewed is forward
             change = self.reviewed.update if added else self.reviewed.difference_update
@@ -445,7 +468,7 @@ class Session:
 
 
 def keys_of(step: SimpleStep) -> Iterable[PromptKey]:
-    """Return the objects and planes that a simple step is about; none of a class or a mother."""
+    """Return the objects and planes that a simple step is about; none of a class or a family."""
     if isinstance(step, PromptStep):
         return (step.key,)
     if isinstance(step, ReviewStep):
