@@ -76,6 +76,10 @@ def add_track(commands: Any) -> None:
     )
     parser.add_argument("--start", type=int, help="first time point (default: 0)")
     parser.add_argument("--stop", type=int, help="time point to stop before (default: all)")
+    parser.add_argument("--z-start", type=int, help="of volumes: first plane (default: 0)")
+    parser.add_argument(
+        "--z-stop", type=int, help="of volumes: plane to stop before (default: all)"
+    )
     parser.add_argument("--force", action="store_true", help="replace earlier results")
     parser.set_defaults(run=_track)
 
@@ -157,6 +161,8 @@ def _follow_planes(
     from napari_anysam.segmentation.prompt_files import read_prompts
     from napari_anysam.segmentation.tracking import Tracker
 
+    if options.z_start is not None or options.z_stop is not None:
+        raise PromptError("--z-start and --z-stop are for volumes (T, Z, Y, X); leave them out.")
     time_axis = int(channel_axis is not None and channel_axis % series.ndim == 0)
     planes = Planes(series, time_axis, channel_axis)
     prompts = read_prompts(options.prompts, 0)
@@ -196,6 +202,8 @@ def _follow_volumes(
         direction=options.direction,
         start=options.start,
         stop=options.stop,
+        z_start=options.z_start,
+        z_stop=options.z_stop,
         region=options.region,
         contrast=options.contrast or "auto",
         channel_axis=channel_axis,

@@ -71,6 +71,20 @@ def test_volumes_keep_one_id(anysam, volumes, prompts, tmp_path):
     assert ((labels > 0) & truth).sum() / ((labels > 0) | truth).sum() > 0.8
 
 
+def test_volumes_are_followed_within_a_range(anysam, volumes, prompts, tmp_path):
+    image, truth = volumes
+    told = prompts({"time": 0, "plane": 1, "object_id": 4, "mask": encode_mask(truth[0, 1])})
+    out = tmp_path / "labels.tif"
+    command = ("track", image, "--prompts", told, "-o", out, "-q", "--z-start", "1", "--stop", "1")
+    assert anysam(*command)[0] == 0
+    assert np.argwhere(tifffile.imread(out).any(axis=(2, 3))).tolist() == [[0, 1], [0, 2]]
+    np.save(tmp_path / "film.npy", np.load(image)[:, 0])
+    code, _, stderr = anysam(
+        *("track", tmp_path / "film.npy", "--prompts", told, "-o", out, "--z-stop", "2", "--force")
+    )
+    assert (code, "are for volumes" in stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("entries", "words"),
     [

@@ -6,18 +6,21 @@ import time
 
 import numpy as np
 import pytest
-from gui_scenes import disc, drifting_disc, iou
+from gui_scenes import blobs, disc, drifting_disc, iou
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_anysam._napari.review_strip import ReviewStrip
+from napari_anysam._napari.session_snapshot import snapshot
 from napari_anysam._napari.status import Stage
 from napari_anysam.segmentation.review import Lanes
+from napari_anysam.segmentation.session_files import load_session, save_session
 
 pytestmark = pytest.mark.gui
 
 PLANE = (80, 96)
 NO = Qt.KeyboardModifier.NoModifier
+SHIFT = Qt.KeyboardModifier.ShiftModifier
 CTRL_SHIFT = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
 
 
@@ -175,7 +178,7 @@ def test_live_volume_follows_an_accepted_mask_until_the_object_ends(desk):
 
 def test_many_lanes_are_drawn_without_lag(desk, stack):
     shape = (200, 2000)
-    marks = np.zeros((3, *shape), bool)
+    marks = np.zeros((4, *shape), bool)
     marks[:, ::3, ::50] = True
     lanes = Lanes(
         tuple(range(1, 201)),
@@ -192,3 +195,35 @@ def test_many_lanes_are_drawn_without_lag(desk, stack):
     assert picture.height() >= 200
     assert time.process_time() - started < 5  # a hang, not a measurement
     assert strip.at(strip.place_of(7, 1500)) in {(6, p) for p in range(1495, 1506)}
+
+
+def leaving_disc(gone, planes=8):
+    """Two discs, of which one is not there from a plane on."""
+    shown = [(40, 24, 12), (40, 70, 12)]
+    return np.stack(
+        [blobs(PLANE, shown[: 1 if plane >= gone else 2], seed=plane) for plane in range(planes)]
+    )
+
+
+def test_the_key_stops_where_an_object_is_lost_in_time(desk, tmp_path):
+    image = desk.add(leaving_disc(5), name="film", axis_labels=("t", "y", "x"))
+    desk.viewer.dims.set_point(0, 0)
+    for column in (24, 70):
+        mark(desk, image, (0, 40, column))
+        desk.key(Qt.Key.Key_Return)
+    desk.key(Qt.Key.Key_G)
+    finish(desk)
+    assert np.array_equal((desk.labels == 2).any(axis=(1, 2)), np.arange(8) < 5)
+    desk.key(Qt.Key.Key_K)
+    assert plane(desk) == 5
+    assert desk.control.workspace.object_id == 2
+    assert "Object 2, plane 5: lost from here on." in lanes(desk).in_words(1, 5)
+    assert not desk.widget.review.next_button.isEnabled()
+    taken = snapshot(desk.control.workspace)
+    save_session(tmp_path, taken.session(), taken.labels())
+    assert load_session(tmp_path).session.missed == desk.control.workspace.session.missed
+    desk.key(Qt.Key.Key_K, SHIFT)  # reviewed: it left, and that is right
+    assert not lanes(desk).doubtful.any()
+    image.axis_labels = ("z", "y", "x")
+    desk.key(Qt.Key.Key_K, SHIFT)
+    assert not lanes(desk).doubtful.any()

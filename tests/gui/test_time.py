@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import json
 
 import numpy as np
 import pytest
@@ -10,16 +10,11 @@ from gui_scenes import blobs
 from napari.utils.notifications import notification_manager
 from windowless import Work
 
-from napari_anysam._napari.engine import Engine
 from napari_anysam._napari.layer_export import layer_export
 from napari_anysam._napari.session_snapshot import snapshot
-from napari_anysam._napari.time_runs import DaughterRun
-from napari_anysam.errors import LineageError
+from napari_anysam._napari.volume_run import VolumeRange
 from napari_anysam.export.tracks import read_tracks
-from napari_anysam.segmentation.divisions import DivisionProposal
-from napari_anysam.segmentation.embeddings import EmbeddingCache
 from napari_anysam.segmentation.replay import replay
-from napari_anysam.segmentation.seen_divisions import SeenDivision
 from napari_anysam.segmentation.session_files import load_session, save_session
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("one_thread")]
@@ -125,6 +120,35 @@ def test_another_run_leaves_mothers_and_daughters_to_their_times(followed, tmp_p
     assert np.array_equal(again, followed.labels)
 
 
+def test_a_cancelled_division_leaves_the_mother_where_no_daughter_came(followed, tmp_path):
+    before = followed.labels.copy()
+    (division,) = offered(followed)
+    followed.control.stacks.divisions.accept(division)
+    followed.wait(lambda: followed.control.status.done >= 2)
+    followed.control.cancel()
+    followed.wait(lambda: not followed.control.stacks.runs.busy)
+    daughters = sorted(followed.control.workspace.session.parents)
+    came = [one == daughters for one in ids(followed)]
+    last = max(np.flatnonzero(came))
+    assert last < TIMES - 1
+    assert ids(followed) == [[1]] * BIRTH + [daughters] * (last + 1 - BIRTH) + [[1]] * (
+        TIMES - 1 - last
+    )
+    assert np.array_equal(followed.labels[last + 1 :], before[last + 1 :])
+    part = followed.labels.copy()
+    followed.control.undo()
+    assert np.array_equal(followed.labels, before)
+    followed.control.redo()
+    assert np.array_equal(followed.labels, part)
+    followed.propagate()  # the daughters are followed on, and their mother ends as they come
+    assert ids(followed) == [[1]] * BIRTH + [daughters] * (TIMES - BIRTH)
+    assert not followed.control.workspace.session.missed
+    taken = snapshot(followed.control.workspace)
+    save_session(tmp_path, taken.session(), taken.labels())
+    again = replay(load_session(tmp_path), followed.image.data)
+    assert np.array_equal(again, followed.labels)
+
+
 def test_what_was_dismissed_is_not_offered_again(followed):
     divisions = followed.control.stacks.divisions
     divisions.dismiss(offered(followed)[0])
@@ -132,6 +156,35 @@ def test_what_was_dismissed_is_not_offered_again(followed):
     divisions.look()
     followed.wait(lambda: divisions._ticket is None)
     assert not offered(followed)
+    followed.control.undo()
+    assert len(offered(followed)) == 1
+    followed.control.redo()
+    assert not offered(followed)
+
+
+def test_what_was_dismissed_stays_so_in_a_session_that_is_opened_again(followed, tmp_path):
+    control = followed.control
+    control.stacks.divisions.dismiss(offered(followed)[0])
+    taken = snapshot(control.workspace)
+    save_session(tmp_path, taken.session(), taken.labels())
+    assert offered_again(tmp_path) == 0
+    file = tmp_path / "session.json"
+    earlier = json.loads(file.read_text())
+    del earlier["dismissed"]  # as it was written before divisions could be dismissed for good
+    file.write_text(json.dumps(earlier))
+    assert offered_again(tmp_path) == 1
+
+
+def offered_again(folder):
+    """Open a session, look for divisions, and count them."""
+    work = Work(series(), name="cells")
+    work.control.restore(work.image, load_session(folder))
+    divisions = work.control.stacks.divisions
+    divisions.look()
+    work.wait(lambda: divisions._ticket is None)
+    count = len(offered(work))
+    work.control.close()
+    return count
 
 
 def test_a_mother_that_was_reviewed_later_on_is_not_ended(followed):
@@ -252,6 +305,19 @@ def test_one_id_goes_through_z_and_t_is_undone_at_once_and_made_again(volumes, t
     assert np.argwhere(volumes.labels.any(axis=(2, 3))).tolist() == [[1, 1]]
 
 
+def test_a_run_through_z_and_t_stays_in_its_range_and_is_made_again(volumes, tmp_path):
+    volumes.control.stacks.follow_volumes(VolumeRange(0, 2, 1, 2, "forward"))
+    assert volumes.control.status.total == 4
+    finish(volumes)
+    assert volumes.control.stacks.runs.last.done == 4
+    filled = np.argwhere(volumes.labels.any(axis=(2, 3))).tolist()
+    assert filled == [[1, 1], [1, 2], [2, 1], [2, 2]]
+    taken = snapshot(volumes.control.workspace)
+    save_session(tmp_path, taken.session(), taken.labels())
+    again = replay(load_session(tmp_path), volumes.image.data)
+    assert np.array_equal(again, volumes.labels)
+
+
 def test_a_cancelled_run_through_z_and_t_keeps_what_it_wrote(volumes):
     follow_volumes(volumes)
     volumes.wait(lambda: volumes.control.status.done >= 2)
@@ -262,20 +328,105 @@ def test_a_cancelled_run_through_z_and_t_keeps_what_it_wrote(volumes):
     assert not volumes.control.stacks.cannot_follow_volumes
 
 
-def test_a_cell_that_lies_on_other_planes_too_is_not_divided_on_one(volumes):
-    work = volumes.control.workspace
-    left, right = np.zeros((2, 48, 64), bool)
-    left[10:20, 10:20], right[10:20, 24:34] = True, True
-    division = SeenDivision(DivisionProposal(1, 1, (left, right)), (0, 0))
-    for depth, refused in (
-        (1, nullcontext()),
-        (0, pytest.raises(LineageError, match="planes too")),
-    ):
-        frame = work.frame().at(1, depth)
-        engine = Engine(volumes.control._clicking.running.model, None, EmbeddingCache(0))
-        arguments = (engine, *[lambda *_: None] * 3)
-        with refused:
-            DaughterRun(division, 0, nullcontext, work, frame, *arguments)
+DEPTH = 3
+
+
+@pytest.fixture
+def dividing_volumes(loaded_model):
+    """The dividing cell in volumes of three planes, followed through z and t."""
+    planes = [
+        [
+            blobs(
+                SHAPE,
+                [(row, column, radius - abs(plane - 1)) for row, column, radius in centres(time)],
+                seed=DEPTH * time + plane,
+            )
+            for plane in range(DEPTH)
+        ]
+        for time in range(TIMES)
+    ]
+    work = Work(np.array(planes), name="cells", axis_labels=("t", "z", "y", "x"))
+    work.viewer.dims.set_point((0, 1), (0, 1))
+    work.keep((0, 1, 24, 40))
+    work.control.stacks.follow_volumes()
+    finish(work)
+    work.wait(
+        lambda: work.control.stacks.divisions.state.in_words.endswith(("divides.", "divide."))
+    )
+    yield work
+    work.control.close()
+
+
+def ids_in_volumes(work):
+    return [np.unique(volume[volume > 0]).tolist() for volume in work.labels]
+
+
+def test_a_cell_of_volumes_divides_in_all_its_planes(dividing_volumes, tmp_path):
+    work = dividing_volumes
+    before = work.labels.copy()
+    (division,) = offered(work)
+    assert (division.parent, division.time, division.in_volumes) == (1, BIRTH, True)
+    work.control.stacks.divisions.show(division)
+    assert work.control.workspace.frame().index == (BIRTH, division.plane)
+    accept(work)
+    session = work.control.workspace.session
+    daughters = sorted(session.parents)
+    assert session.parents == dict.fromkeys(daughters, 1)
+    assert ids_in_volumes(work) == [[1]] * BIRTH + [daughters] * (TIMES - BIRTH)
+    born = [work.labels[BIRTH] == one for one in daughters]
+    assert np.array_equal(born[0] | born[1], before[BIRTH] > 0)
+    assert all(body.any(axis=(1, 2)).all() for body in born)
+    assert not offered(work)
+    after = work.labels.copy()
+    taken = snapshot(work.control.workspace)
+    save_session(tmp_path, taken.session(), taken.labels())
+    assert np.array_equal(replay(load_session(tmp_path), work.image.data), after)
+    layer_export(work.control.labels, None, tmp_path / "01_RES", "ctc")()
+    rows = [row.split() for row in (tmp_path / "01_RES/res_track.txt").read_text().splitlines()]
+    assert {int(row[0]): int(row[3]) for row in rows} == {1: 0, **dict.fromkeys(daughters, 1)}
+    work.control.stacks.tracks.show()
+    work.wait(lambda: work.control.stacks.tracks._ticket is None)
+    assert dict(work.viewer.layers["cells tracks"].graph) == {one: [1] for one in daughters}
+    work.control.undo()
+    assert np.array_equal(work.labels, before)
+    assert len(offered(work)) == 1
+
+
+def test_a_cancelled_division_of_volumes_loses_no_pixel_of_the_mother(dividing_volumes):
+    work = dividing_volumes
+    before = work.labels.copy()
+    work.control.stacks.divisions.accept(offered(work)[0])
+    work.wait(lambda: work.control.status.done >= DEPTH + 1)
+    work.control.cancel()
+    finish(work)
+    daughters = sorted(work.control.workspace.session.parents)
+    came = np.isin(work.labels, daughters).any(axis=(2, 3))
+    assert came.any()
+    assert not came.all(axis=1)[BIRTH:].all()
+    assert np.array_equal(work.labels[~came], before[~came])
+    assert not (work.labels[came] == 1).any()
+    work.control.stacks.follow_volumes()
+    finish(work)
+    assert ids_in_volumes(work) == [[1]] * BIRTH + [daughters] * (TIMES - BIRTH)
+
+
+def test_the_dock_offers_range_and_direction_for_volumes_only(desk):
+    planes = [[blobs((48, 64), [(22, 30, 10)], seed=time)] * 3 for time in range(3)]
+    time = desk.widget.time
+    assert not time.range.isVisibleTo(time)
+    image = desk.add(np.array(planes), name="volumes", axis_labels=("t", "z", "y", "x"))
+    desk.viewer.dims.set_point((0, 1), (1, 1))
+    desk.click(image, (1, 1, 22, 30))
+    desk.wait(lambda: desk.preview is not None)
+    assert time.range.isVisibleTo(time)
+    assert (time.range.last_plane.value(), time.range.last_time.maximum()) == (2, 2)
+    time.range.first_plane.setValue(1)
+    time.range.direction.setCurrentIndex(2)
+    assert time.minimumSizeHint().width() <= 250
+    desk.press(time.volumes_button)
+    desk.wait(lambda: not desk.control.stacks.runs.busy)
+    filled = np.argwhere(desk.labels.any(axis=(2, 3))).tolist()
+    assert filled == [[0, 1], [0, 2], [1, 1], [1, 2]]
 
 
 def test_one_slider_is_not_enough_for_z_and_t(followed):

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_anysam.images.conditioning import Conditioning
+from napari_anysam.segmentation.journal import ModelRecord, Run, Write, Writing
 from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.review import lanes_of, next_plane
 from napari_anysam.segmentation.session import KeptMask, Session
@@ -23,6 +25,11 @@ ODD = KeptMask(WINDOW, 0.9, confidence=0.9, doubts=("its area jumps",))
 
 keys = st.tuples(st.integers(1, 4), st.sampled_from([*NUMBERS, 11, None]))
 steps = st.one_of(
+    st.tuples(
+        st.just("run"),
+        st.tuples(st.integers(1, 4), st.sampled_from([None, 2.0])),
+        st.lists(st.sampled_from([GOOD, ODD, None]), min_size=COUNT, max_size=COUNT),
+    ),
     st.tuples(st.just("keep"), keys, st.sampled_from([SURE, GOOD, POOR, ODD, None])),
     st.tuples(st.just("prompt"), keys, st.booleans()),
     st.tuples(st.just("review"), keys, st.booleans()),
@@ -34,6 +41,8 @@ steps = st.one_of(
 def do(session, kind, key, value):
     if kind == "keep":
         session.record_labels([], "mask", {key: value})
+    elif kind == "run":
+        run(session, key[0], dict(zip(NUMBERS, value, strict=True)), ending=key[1])
     elif kind == "prompt":
         session.set_prompt(key, Prompt(*key, points=[(1, 1)]) if value else None)
     elif kind == "review":
@@ -44,23 +53,38 @@ def do(session, kind, key, value):
         session.redo()
 
 
+def run(session, object_id, masks, ending=None):
+    """Record a run that found these masks; planes that it did not come to are left out."""
+    model = ModelRecord("m", "k", "cpu", "fp32", 1)
+    how = Run(
+        0, 10, 0, COUNT, "both", (), Conditioning(((0, 1),)), model, len(masks), ending=ending
+    )
+    kept = {(object_id, plane): mask for plane, mask in masks.items()}
+    writes = tuple(Write(key, mask) for key, mask in kept.items())
+    session.record_labels([], "run", kept, Writing(writes, "protect", how))
+
+
+def anywhere(_object_id, _position):
+    return True
+
+
 def state(lanes):
-    arrays = (lanes.present, lanes.prompt, lanes.doubtful, lanes.reviewed)
+    arrays = (lanes.present, lanes.prompt, lanes.doubtful, lanes.reviewed, lanes.missed)
     filled = np.nan_to_num(lanes.confidence, nan=-1)
     return lanes.object_ids, [one.tolist() for one in (*arrays, filled)], lanes.doubts
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(steps, max_size=25))
-def test_following_steps_gives_the_lanes_made_anew(done):
+@given(st.lists(steps, max_size=25), st.sampled_from([anywhere, None]))
+def test_following_steps_gives_the_lanes_made_anew(done, is_loss):
     session = Session()
-    lanes, revision = lanes_of(session, NUMBERS, COUNT), session.revision
+    lanes, revision = lanes_of(session, NUMBERS, COUNT, is_loss), session.revision
     for step in done:
         do(session, *step)
         touched = session.touched_since(revision)
         lanes.follow(session, touched, NUMBERS)
         revision = session.revision
-        assert state(lanes) == state(lanes_of(session, NUMBERS, COUNT))
+        assert state(lanes) == state(lanes_of(session, NUMBERS, COUNT, is_loss))
 
 
 def test_changes_of_long_ago_are_not_remembered():
@@ -132,7 +156,7 @@ def test_the_next_mark_is_the_nearest_in_its_direction():
     assert next_plane(lanes, 0, 1, "prompt") is None
 
 
-def test_planes_on_which_an_object_is_lost_stop_no_key():
+def test_planes_on_which_an_object_is_not_there_stop_no_key():
     session = Session()
     kept = {(1, plane): None for plane in NUMBERS}
     session.record_labels([], "run", kept | {(1, 10): GOOD, (1, 12): ODD, (1, 20): POOR})
@@ -140,3 +164,57 @@ def test_planes_on_which_an_object_is_lost_stop_no_key():
     assert next_plane(lanes, 0, 1, "doubtful") == (1, 1)
     assert next_plane(lanes, 1, 1, "doubtful") == (1, 5)
     assert next_plane(lanes, 5, -1, "doubtful") == (1, 1)
+
+
+def followed(marks, is_loss=anywhere, ending=None):
+    """Lanes of one object: a run found it where it says x, missed it at -, came not to a dot."""
+    session = Session()
+    found = {"x": GOOD, "-": None}
+    masks = {plane: found[mark] for plane, mark in zip(NUMBERS, marks, strict=True) if mark != "."}
+    run(session, 1, masks, ending)
+    return session, lanes_of(session, NUMBERS, COUNT, is_loss)
+
+
+@pytest.mark.parametrize(
+    ("marks", "vanishes", "words"),
+    [
+        ("xx----", 2, "lost from here on"),
+        ("xxxxx-", 5, "lost from here on"),
+        ("x---xx", 1, "found again on plane 4"),
+        ("--xxxx", 1, "lost from here back"),
+        ("x.--.x", None, ""),
+        ("x...-x", 4, "found again on plane 0"),
+        ("xx--xx", None, ""),
+        ("xxx...", None, ""),
+        ("xxxxxx", None, ""),
+        ("------", None, ""),
+    ],
+)
+def test_along_time_the_plane_where_an_object_vanishes_is_doubtful(marks, vanishes, words):
+    _, lanes = followed(marks)
+    found = np.flatnonzero(lanes.doubtful[0]).tolist() if lanes.object_ids else []
+    assert found == ([] if vanishes is None else [vanishes])
+    if vanishes is not None:
+        assert words in lanes.in_words(0, vanishes)
+        assert next_plane(lanes, vanishes + 1, -1, "doubtful") == (1, vanishes)
+
+
+def test_losses_count_along_time_only_and_not_in_runs_that_end_objects():
+    assert not followed("xx----", is_loss=None)[1].doubtful.any()
+    assert not followed("xx----", is_loss=lambda *_: False)[1].doubtful.any()
+    assert not followed("xx----", ending=2.0)[1].doubtful.any()
+
+
+def test_a_loss_that_was_reviewed_or_mended_is_none_and_undo_brings_it_back():
+    session, lanes = followed("xx----")
+    for change in (
+        lambda: session.review([(1, 14)]),
+        lambda: session.record_labels([], "deletion", {(1, plane): None for plane in NUMBERS}),
+        lambda: run(session, 1, dict.fromkeys((14, 16, 18, 20), GOOD)),
+    ):
+        change()
+        lanes.follow(session, {(1, plane) for plane in NUMBERS}, NUMBERS)
+        assert not lanes.doubtful.any()
+        session.undo()
+        lanes.follow(session, {(1, plane) for plane in NUMBERS}, NUMBERS)
+        assert np.flatnonzero(lanes.doubtful[0]).tolist() == [2]

@@ -162,3 +162,37 @@ def test_bad_requests_are_refused_at_once(nano, prompts, options, words):
 def test_a_stack_is_no_series_of_volumes(nano):
     with pytest.raises(ImageError, match="no time series of volumes"):
         follow_volume_series(SERIES[0], {0: [told(1, 0, 2)]}, nano)
+
+
+@pytest.mark.parametrize("order", ["z then t", "z", "t"])
+@pytest.mark.parametrize(("z_start", "z_stop"), [(1, 3), (0, 2), (3, 4)])
+def test_a_range_of_planes_gives_the_masks_of_the_whole_there(nano, order, z_start, z_stop):
+    prompts = {1: [told(1, 1, 2)]}
+    whole = drawn(follow_volume_series(SERIES, prompts, nano, order=order))
+    results = list(
+        follow_volume_series(SERIES, prompts, nano, order=order, z_start=z_start, z_stop=z_stop)
+    )
+    assert all(z_start <= one.plane < z_stop for one in results)
+    part = slice(z_start, z_stop)
+    assert np.array_equal(drawn(results)[:, part], whole[:, part])
+
+
+@pytest.mark.parametrize(("direction", "times"), [("forward", {1, 2}), ("backward", {0, 1})])
+def test_a_direction_goes_one_way_through_time_and_both_through_z(nano, direction, times):
+    results = list(follow_volume_series(SERIES, {1: [told(1, 1, 2)]}, nano, direction=direction))
+    places = {(one.time, one.plane) for one in results}
+    assert places == {(time, plane) for time in times for plane in range(DEPTH)}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"z_start": 2, "z_stop": 2}, "Planes 2 to 2"),
+        ({"z_stop": 5}, "Planes 0 to 5"),
+        ({"direction": "forward", "stop": 1}, "object 1 does not reach time points 0 to 0"),
+        ({"direction": "backward", "start": 2}, "object 1 does not reach time points 2 to 2"),
+    ],
+)
+def test_ranges_that_hold_nothing_are_refused_at_once(nano, options, words):
+    with pytest.raises(PromptError, match=words):
+        follow_volume_series(SERIES, {1: [told(1, 1, 2)]}, nano, **options)

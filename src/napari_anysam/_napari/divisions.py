@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,10 @@ from napari_anysam._napari.inference import Priority
 from napari_anysam._napari.propagation import reason_not_to_propagate
 from napari_anysam._napari.reporting import report, reporting
 from napari_anysam._napari.time_axis import time_axis
-from napari_anysam._napari.time_runs import DaughterRun
+from napari_anysam._napari.time_runs import DaughterRun, VolumeDaughterRun
+from napari_anysam._napari.volume_run import series_planes, volume_axes
 from napari_anysam.errors import ImageError
-from napari_anysam.segmentation.seen_divisions import divisions_in
+from napari_anysam.segmentation.seen_divisions import divisions_in, divisions_in_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from napari_anysam._napari.propagation import Propagation
     from napari_anysam._napari.runs import Runs
     from napari_anysam._napari.workspace import Workspace
-    from napari_anysam.segmentation.seen_divisions import SeenDivision
-    from napari_anysam.segmentation.session import Session
+    from napari_anysam.segmentation.seen_divisions import Sections, SeenDivision
+    from napari_anysam.segmentation.series_planes import SeriesPlanes
+    from napari_anysam.segmentation.session import PromptKey, Session
     from napari_anysam.segmentation.windows import Window
 
 __all__ = ["DivisionState", "Divisions"]
@@ -55,12 +57,31 @@ class DivisionState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Found:
-    """What was found in a session, along an axis through a plane."""
+    """What was found in a session, along an axis through a plane or through the volumes around it.
+
+    ``series`` is None of an image without volumes.
+    """
 
     session: Session
     frame: PlaneFrame
     axis: int
+    series: SeriesPlanes | None
     divisions: tuple[SeenDivision, ...]
+
+    def frame_of(self, division: SeenDivision) -> PlaneFrame:
+        """Return the plane on which the daughters are first seen."""
+        if self.series is not None and division.in_volumes:
+            return self.frame.numbered(self.series.number(division.time, division.plane))
+        return self.frame.at(self.axis, division.time)
+
+    def places(self, division: SeenDivision) -> list[PromptKey]:
+        """Return where the mother may be from the division on, the time of the division first."""
+        times = range(division.time, self.frame.shape[self.frame.order.index(self.axis)])
+        series = self.series
+        if series is not None and division.in_volumes:
+            planes = range(series.hidden_shape[series.depth])
+            return [(division.parent, series.number(time, one)) for time in times for one in planes]
+        return [(division.parent, self.frame.at(self.axis, time).number) for time in times]
 
 
 class Divisions:
@@ -94,7 +115,6 @@ class Divisions:
         self._on_change = on_change
         self._found: _Found | None = None
         self._ticket: Ticket | None = None
-        self._dismissed: tuple[Session | None, set[tuple[int, int]]] = (None, set())
         self._ended: Propagation | None = None
 
     @property
@@ -135,10 +155,17 @@ class Divisions:
             return
         if self._ticket is not None:
             self._ticket.cancel()
-        tracks = _tracks(work.session, frame, axis)
+        volumes = volume_axes(work.image.axis_labels, frame) is not None
+        series = series_planes(work, frame) if volumes else None
+        tracks, deep = _tracks(work.session, frame, axis, series)
+
+        def find(cancelled: Callable[[], bool]) -> list[SeenDivision]:
+            on_plane = divisions_in(tracks, cancelled=cancelled)
+            return [*on_plane, *divisions_in_volumes(deep, cancelled=cancelled)]
+
         self._ticket = self._inference.ask(
-            lambda cancelled: divisions_in(tracks, cancelled=cancelled),
-            partial(self._take, work.session, frame, axis),
+            find,
+            partial(self._take, _Found(work.session, frame, axis, series, ())),
             self._failed,
             priority=Priority.BACKGROUND,
         )
@@ -152,7 +179,7 @@ class Divisions:
                 if division.parent != work.object_id:
                     self._clicking.keep_fresh()
                     self._clicking.use_object(division.parent)
-                frame = self._found.frame.at(self._found.axis, division.time)
+                frame = self._found.frame_of(division)
                 show_plane(self._viewer.dims, work.image, frame)
             self._on_change()
 
@@ -162,16 +189,19 @@ class Divisions:
         if work is not None and found is not None:
             with reporting():
                 editing = self._clicking.editing_layers
-                self._runs.begin(
-                    work, partial(DaughterRun, division, found.axis, editing, work, found.frame)
+                run = (
+                    partial(VolumeDaughterRun, division, editing)
+                    if division.in_volumes
+                    else partial(DaughterRun, division, found.axis, editing)
                 )
+                self._runs.begin(work, partial(run, work, found.frame))
             self._on_change()
 
     def dismiss(self, division: SeenDivision) -> None:
-        """Offer this one no more."""
+        """Offer this one no more; a step that can be undone, and is saved."""
         work = self._clicking.work
         if work is not None:
-            self._dismissed_in(work.session).add((division.parent, division.time))
+            work.session.dismiss(division.parent, division.time)
         self._on_change()
 
     def forget(self) -> None:
@@ -180,15 +210,13 @@ class Divisions:
             self._ticket.cancel()
         self._ticket = self._found = None
 
-    def _take(
-        self, session: Session, frame: PlaneFrame, axis: int, found: list[SeenDivision]
-    ) -> None:
+    def _take(self, looked: _Found, found: list[SeenDivision]) -> None:
         self._ticket = None
-        before, mothers = self._found, set(session.parents.values())
-        if before is not None and before.session is session and before.axis == axis:
+        before, mothers = self._found, set(looked.session.parents.values())
+        if before is not None and before.session is looked.session and before.axis == looked.axis:
             # Accepted ones are offered again when that is undone.
             found = [*found, *(one for one in before.divisions if one.parent in mothers)]
-        self._found = _Found(session, frame, axis, tuple(found))
+        self._found = replace(looked, divisions=tuple(found))
         self._on_change()
 
     def _failed(self, error: Exception) -> None:
@@ -201,22 +229,16 @@ class Divisions:
         found, session = self._found, work.session
         if found is None or found.session is not session:
             return ()
-        mothers, dismissed = set(session.parents.values()), self._dismissed_in(session)
+        mothers, dismissed = set(session.parents.values()), session.dismissed
         offered = []
         for one in found.divisions:
             if one.parent in mothers or (one.parent, one.time) in dismissed:
                 continue
-            numbers = [found.frame.at(found.axis, time).number for time in _times(found, one)]
-            prompted = any((one.parent, number) in session.prompts for number in numbers)
-            if (one.parent, numbers[0]) in session.kept and not prompted:
+            born = (one.parent, found.frame_of(one).number)
+            prompted = any(place in session.prompts for place in found.places(one))
+            if born in session.kept and not prompted:
                 offered.append(one)
         return tuple(offered)
-
-    def _dismissed_in(self, session: Session) -> set[tuple[int, int]]:
-        """Return the mothers and times that are dismissed; another session starts anew."""
-        if self._dismissed[0] is not session:
-            self._dismissed = (session, set())
-        return self._dismissed[1]
 
     def _here(self) -> tuple[Workspace | None, PlaneFrame | None, int | None]:
         work = self._clicking.work
@@ -229,16 +251,27 @@ class Divisions:
         return work, frame, time_axis(work.image.axis_labels, frame)
 
 
-def _times(found: _Found, division: SeenDivision) -> range:
-    return range(division.time, found.frame.shape[found.frame.order.index(found.axis)])
-
-
-def _tracks(session: Session, frame: PlaneFrame, axis: int) -> dict[int, dict[int, Window]]:
-    """Return the kept masks of all objects along time."""
+def _tracks(
+    session: Session, frame: PlaneFrame, axis: int, series: SeriesPlanes | None
+) -> tuple[dict[int, dict[int, Window]], dict[int, dict[int, Sections]]]:
+    """Return the kept masks of objects on this plane along time, and of those in volumes."""
     count = frame.shape[frame.order.index(axis)]
     times = {frame.at(axis, time).number: time for time in range(count)}
+    deep = {} if series is None else _in_volumes(session, series)
     tracks: dict[int, dict[int, Window]] = {}
     for (object_id, number), mask in session.kept.items():
-        if number in times:
+        if number in times and object_id not in deep:
             tracks.setdefault(object_id, {})[times[number]] = mask.window
-    return tracks
+    return tracks, deep
+
+
+def _in_volumes(session: Session, series: SeriesPlanes) -> dict[int, dict[int, Sections]]:
+    """Return the kept masks of objects that lie on several planes."""
+    tracks: dict[int, dict[int, Sections]] = {}
+    planes: dict[int, set[int]] = {}
+    for (object_id, number), mask in session.kept.items():
+        time, plane = series.place(number or 0)
+        if series.number(time, plane) == number:  # not at another place of further sliders
+            tracks.setdefault(object_id, {}).setdefault(time, {})[plane] = mask.window
+            planes.setdefault(object_id, set()).add(plane)
+    return {one: volumes for one, volumes in tracks.items() if len(planes[one]) > 1}

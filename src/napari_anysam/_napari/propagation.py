@@ -19,7 +19,7 @@ from napari_anysam._napari.time_axis import absences_along
 from napari_anysam._napari.workspace import LabelChange
 from napari_anysam.errors import CapabilityError, PromptError, RunError
 from napari_anysam.segmentation.journal import Run, Writing, record_of
-from napari_anysam.segmentation.lifetimes import living_masks
+from napari_anysam.segmentation.lifetimes import ended_at, endings, living_masks
 from napari_anysam.segmentation.session import KeptMask
 from napari_anysam.segmentation.windows import tight_window
 
@@ -43,7 +43,13 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.tracking_results import PropagationResult
     from napari_anysam.segmentation.tracking_state import StateKeeper
 
-__all__ = ["Propagation", "StackAxis", "StackRange", "overtaken", "reason_not_to_propagate"]
+__all__ = [
+    "Propagation",
+    "StackAxis",
+    "StackRange",
+    "overtaken",
+    "reason_not_to_propagate",
+]
 
 _REFRESH_SECONDS = 0.1
 
@@ -163,6 +169,7 @@ class Propagation:
         self._locked = frozenset(work.session.reviewed)
         self._absent = self._absences()
         self._prompts = self._stack_prompts()
+        self._ended = self._endings()
         self._progress = self._make_progress()
         self._change = LabelChange()
         self._record: ModelRecord | None = None
@@ -261,7 +268,8 @@ class Propagation:
         """Return what is kept of the objects that can be on a plane."""
         assessed = dict(zip(result.object_ids, result.assessments, strict=True))
         absent = {one for one in result.object_ids if (one, number) in self._absent}
-        return {
+        ended: dict[int, KeptMask | None] = dict.fromkeys(ended_at(number, self._ended))
+        return ended | {
             object_id: self._kept(mask, assessed[object_id])
             for object_id, mask in living_masks(result, absent)
         }
@@ -347,6 +355,11 @@ class Propagation:
         """Return where objects of a lineage do not live, if time is what is followed."""
         return absences_along(self.work, self._frame, self._where.axis)
 
+    def _endings(self) -> frozenset[PromptKey]:
+        """Return the masks of mothers that give way where the run comes."""
+        followed = {prompt.object_id for prompt in self._prompts}
+        return endings(self.work.session, self._absent, followed)
+
     def _run(self) -> Run | None:
         """Return how the objects were followed; None if the run ended before it began."""
         number, where = self._frame.number, self._where
@@ -368,6 +381,7 @@ class Propagation:
             memory=self._engine.memory,
             ending=None if self._engine.ending is None else self._engine.ending.object_logit,
             absent=self._absent,
+            ended=self._ended,
         )
 
     def _make_progress(self) -> RunProgress:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anysam._napari.coordinates import show_plane
 from napari_anysam._napari.propagation import reason_not_to_propagate
+from napari_anysam._napari.time_axis import other_axis, time_axis
 from napari_anysam.errors import ImageError
 from napari_anysam.segmentation.review import lanes_of, next_plane
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from napari_anysam._napari.clicking import Clicking
     from napari_anysam._napari.coordinates import PlaneFrame
@@ -79,7 +80,7 @@ class Review:
         self.axis: int | None = None
         self._lanes: Lanes | None = None
         self._session: Session | None = None
-        self._shown: tuple[PlaneFrame, int] | None = None
+        self._shown: tuple[PlaneFrame, int, int | None] | None = None
         self._revision = 0
         self._numbers: Mapping[int, int] = {}
 
@@ -171,7 +172,7 @@ class Review:
     def _follow(self, work: Workspace, frame: PlaneFrame, axis: int) -> Lanes:
         """Bring the lanes to what the session says; they are made anew for another stack only."""
         session, first = work.session, frame.at(axis, 0)
-        shown = (first, axis)
+        shown = (first, axis, time_axis(work.image.axis_labels, first))
         same = session is self._session and shown == self._shown
         touched = session.touched_since(self._revision) if same else None
         if self._lanes is None or touched is None:
@@ -180,11 +181,32 @@ class Review:
             self._numbers = {
                 number: position for position, number in enumerate(numbers) if number is not None
             }
-            self._lanes = lanes_of(session, self._numbers, count)
+            self._lanes = lanes_of(session, self._numbers, count, _losses_along(work, first, axis))
         elif touched:
             self._lanes.follow(session, touched, self._numbers)
         self._session, self._shown, self._revision = session, shown, session.revision
         return self._lanes
+
+
+def _losses_along(
+    work: Workspace, frame: PlaneFrame, axis: int
+) -> Callable[[int, int], bool] | None:
+    """Return what tells a loss along an axis; None if it is not time.
+
+    An object that went to another plane of its volume is not lost.
+    """
+    if axis != time_axis(work.image.axis_labels, frame):
+        return None
+    session, depth = work.session, other_axis(frame, axis)
+    if depth is None:
+        return lambda _object_id, _position: True
+    planes = range(frame.shape[frame.order.index(depth)])
+
+    def nowhere(object_id: int, position: int) -> bool:
+        here = frame.at(axis, position)
+        return all((object_id, here.at(depth, one).number) not in session.kept for one in planes)
+
+    return nowhere
 
 
 def _why_not_to_go(lanes: Lanes, position: int, mark: LaneMark) -> tuple[str, str]:

@@ -75,7 +75,8 @@ class Snapshot:
         Of the image.
     others : tuple of LayerPixels
         The layers that the journal blends with it, as far as they are in the viewer.
-    order, prompts, classes, reviewed, journal, object_id, plane, conditioning, parents, reached
+    order, prompts, classes, reviewed, journal, object_id, plane, conditioning, parents, dismissed,
+    reached
         As in ``SavedSession``.
     """
 
@@ -98,6 +99,7 @@ class Snapshot:
     others: tuple[LayerPixels, ...] = ()
     parents: Lineage = field(default_factory=dict)
     reached: Reached | None = None
+    dismissed: frozenset[tuple[int, int]] = frozenset()
 
     def fingerprint(self) -> str:
         """Name the image's pixels; reads them."""
@@ -134,6 +136,7 @@ class Snapshot:
             conditioning=self.conditioning,
             parents=self.parents,
             reached=self.reached,
+            dismissed=self.dismissed,
             others=tuple(one.record() for one in self.others) if others is None else others,
         )
 
@@ -176,6 +179,7 @@ def snapshot(work: Workspace) -> Snapshot:
         others=_others(work, journal),
         parents=dict(session.parents),
         reached=reached,
+        dismissed=frozenset(session.dismissed),
     )
 
 

@@ -15,7 +15,11 @@ from napari_anysam._napari.reporting import reporting
 from napari_anysam._napari.review import Review
 from napari_anysam._napari.runs import Runs
 from napari_anysam._napari.tracks_layer import TracksLayer
-from napari_anysam._napari.volume_run import VolumeRun, reason_not_to_follow_volumes
+from napari_anysam._napari.volume_run import (
+    VolumeRun,
+    reason_not_to_follow_volumes,
+    volume_axes,
+)
 from napari_anysam.errors import ImageError
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.inference import InferenceThread
     from napari_anysam._napari.propagation import StackRange
+    from napari_anysam._napari.volume_run import VolumeRange
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.segmentation.journal import Run
     from napari_anysam.segmentation.review import LaneMark
@@ -197,12 +202,20 @@ class StackControl:
             return "Something runs already; wait for its end, or cancel it."
         return reason_not_to_follow_volumes(self._clicking.running.model, self._clicking.work)
 
-    def follow_volumes(self) -> None:
+    def volume_axes(self) -> tuple[StackAxis, StackAxis] | None:
+        """Return the sliders time and z that can be followed together; None if there are none."""
+        work = self._clicking.work
+        try:
+            return None if work is None else volume_axes(work.image.axis_labels, work.frame())
+        except ImageError:  # the status line says it
+            return None
+
+    def follow_volumes(self, where: VolumeRange | None = None) -> None:
         """Follow all marked objects through z in every time point, with one id through time."""
         work = self._clicking.work
         if work is not None:
             with reporting():
-                self.runs.begin(work, partial(VolumeRun, work, work.frame()))
+                self.runs.begin(work, partial(VolumeRun, where, work, work.frame()))
             self._tell()
 
     def precompute(self, where: StackRange) -> None:

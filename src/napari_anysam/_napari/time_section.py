@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QListWidget, QPushButton, QVBoxLayout, QWidget
 
+from napari_anysam._napari.volume_range import VolumeRangeForm
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -45,6 +47,7 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.dismiss_button = QPushButton("Dismiss")
         self.tracks_button = QPushButton("Tracks layer")
         self.volumes_button = QPushButton("Follow through z and t")
+        self.range = VolumeRangeForm()
         self._lay_out()
         self.list.currentRowChanged.connect(self._render_buttons)
         self.list.itemActivated.connect(self._show_chosen)
@@ -69,6 +72,7 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
                 )
                 self.list.setCurrentRow(min(row, len(state.offered) - 1))
         self.list.setVisible(bool(state.offered))
+        self.range.show_axes(self._control.stacks.volume_axes())
         self._render_buttons()
 
     def _render_buttons(self, _row: int = 0) -> None:
@@ -85,7 +89,11 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             ),
             (self.show_button, none, "Show the time point at which it falls in two"),
             (self.accept_button, none or state.no_accept, accept),
-            (self.dismiss_button, none, "This is no division: offer it no more"),
+            (
+                self.dismiss_button,
+                none,
+                "This is no division: offer it no more; undo takes it back",
+            ),
             (
                 self.tracks_button,
                 self._control.stacks.tracks.why_not,
@@ -127,7 +135,7 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self._control.stacks.tracks.show()
 
     def _follow_volumes(self) -> None:
-        self._control.stacks.follow_volumes()
+        self._control.stacks.follow_volumes(self.range.chosen())
 
     def _lay_out(self) -> None:
         buttons = QGridLayout()
@@ -139,7 +147,8 @@ class TimeSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             for column, button in enumerate(pair):
                 buttons.addWidget(button, row, column)
         buttons.addWidget(self.tracks_button, len(placed), 0, 1, 2)
-        buttons.addWidget(self.volumes_button, len(placed) + 1, 0, 1, 2)
+        buttons.addWidget(self.range, len(placed) + 1, 0, 1, 2)
+        buttons.addWidget(self.volumes_button, len(placed) + 2, 0, 1, 2)
         for button in self.findChildren(QPushButton):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         layout = QVBoxLayout(self)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_anysam._napari.pixels import series_of
 from napari_anysam._napari.propagation import (
     Propagation,
+    StackAxis,
     StackRange,
     reason_not_to_propagate,
 )
-from napari_anysam._napari.run_progress import RunProgress
+from napari_anysam._napari.run_progress import RunProgress, planes_to_come
 from napari_anysam._napari.time_axis import other_axis, time_axis
 from napari_anysam.errors import CapabilityError, ImageError
 from napari_anysam.segmentation.journal import record_of
@@ -23,14 +24,78 @@ if TYPE_CHECKING:
 
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.engine import Engine
-    from napari_anysam._napari.propagation import Plane
+    from napari_anysam._napari.propagation import Direction, Plane
     from napari_anysam._napari.workspace import Workspace
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.journal import Run
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.session import KeptMask, PromptKey
 
-__all__ = ["VolumeRun", "reason_not_to_follow_volumes"]
+__all__ = [
+    "VolumeRange",
+    "VolumeRun",
+    "reason_not_to_follow_volumes",
+    "series_planes",
+    "volume_axes",
+]
+
+_TWO_SLIDERS = "This needs an image with two sliders, time and z."
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRange:
+    """Where to follow objects through z and t.
+
+    Parameters
+    ----------
+    first_time, last_time : int
+        Time points, both included.
+    first_plane, last_plane : int
+        Planes of every volume, both included.
+    direction : {"both", "forward", "backward"}
+        Through time; z is followed both ways.
+    """
+
+    first_time: int
+    last_time: int
+    first_plane: int
+    last_plane: int
+    direction: Direction = "both"
+
+
+def volume_axes(names: tuple[str, ...], frame: PlaneFrame) -> tuple[StackAxis, StackAxis] | None:
+    """Return the sliders time and z of an image with two; None of others.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of all data axes, as the layer has them.
+    frame : PlaneFrame
+    """
+    time = time_axis(names, frame)
+    depth = other_axis(frame, time)
+    if time is None or depth is None:
+        return None
+    first, second = (
+        StackAxis(axis, str(names[axis]), frame.shape[frame.order.index(axis)])
+        for axis in (time, depth)
+    )
+    return first, second
+
+
+def series_planes(work: Workspace, frame: PlaneFrame) -> SeriesPlanes:
+    """Return how the planes of an image with two sliders are counted.
+
+    Raises
+    ------
+    CapabilityError
+        If it has not two.
+    """
+    axes = volume_axes(work.image.axis_labels, frame)
+    if axes is None:
+        raise CapabilityError(_TWO_SLIDERS)
+    places = (frame.order.index(one.axis) for one in axes)
+    return SeriesPlanes(frame.hidden_shape, frame.index, *places)
 
 
 def reason_not_to_follow_volumes(model: PromptableModel | None, work: Workspace | None) -> str:
@@ -41,8 +106,8 @@ def reason_not_to_follow_volumes(model: PromptableModel | None, work: Workspace 
         frame = work.frame()
     except ImageError as error:
         return str(error)
-    if other_axis(frame, time_axis(work.image.axis_labels, frame)) is None:
-        return "This needs an image with two sliders, time and z."
+    if volume_axes(work.image.axis_labels, frame) is None:
+        return _TWO_SLIDERS
     if work.appearance.look().follow_axis is not None:
         return "The contrast follows one axis; choose one contrast for all planes in Image."
     return reason_not_to_propagate(model, work, frame)
@@ -55,6 +120,8 @@ class VolumeRun(Propagation):
 
     Parameters
     ----------
+    where : VolumeRange or None
+        None for everything.
     work, frame, engine, on_change, on_written, on_end
         See ``Propagation``.
 
@@ -66,6 +133,7 @@ class VolumeRun(Propagation):
 
     def __init__(
         self,
+        where: VolumeRange | None,
         work: Workspace,
         frame: PlaneFrame,
         engine: Engine,
@@ -73,21 +141,23 @@ class VolumeRun(Propagation):
         on_written: Callable[[Mapping[PromptKey, KeptMask | None]], None],
         on_end: Callable[[Exception | None], None],
     ) -> None:
-        time = time_axis(work.image.axis_labels, frame)
-        depth = other_axis(frame, time)
-        if time is None or depth is None or reason_not_to_follow_volumes(engine.model, work):
+        axes = volume_axes(work.image.axis_labels, frame)
+        if axes is None or reason_not_to_follow_volumes(engine.model, work):
             raise CapabilityError(reason_not_to_follow_volumes(engine.model, work))
-        self._depth = depth
-        places = frame.order.index(time), frame.order.index(depth)
-        self._series = SeriesPlanes(frame.hidden_shape, frame.index, *places)
-        where = StackRange(time, 0, frame.shape[places[0]] - 1)
-        super().__init__(work, frame, where, engine, on_change, on_written, on_end)
+        time, depth = axes
+        self._depth = depth.axis
+        self._series = series_planes(work, frame)
+        where = where or VolumeRange(0, time.length - 1, 0, depth.length - 1)
+        self._planes_asked = where.first_plane, where.last_plane + 1
+        through = StackRange(time.axis, where.first_time, where.last_time, where.direction)
+        super().__init__(work, frame, through, engine, on_change, on_written, on_end)
         self.title = "propagation through z and t"
-        self._volumes, self._channel_axis = series_of(self._look, frame, (time, depth))
+        self._volumes, self._channel_axis = series_of(self._look, frame, (time.axis, depth.axis))
 
     def _make_progress(self) -> RunProgress:
-        hidden = self._series.hidden_shape
-        return RunProgress(hidden[self._series.time] * hidden[self._series.depth])
+        first, stop = self._planes_asked
+        times = planes_to_come(self._where, sorted(self._series.by_time(self._prompts)))
+        return RunProgress(times * (stop - first))
 
     def _stack_prompts(self) -> list[Prompt]:
         keys = dict.fromkeys(self._anchor_keys())
@@ -106,10 +176,17 @@ class VolumeRun(Propagation):
         from napari_anysam.segmentation.time_lapse import follow_volume_series
 
         self._record = record_of(self._engine.model)
+        where = self._where
+        z_start, z_stop = self._planes_asked
         results = follow_volume_series(
             self._volumes,
             self._series.by_time(self._prompts),
             self._engine.model,
+            direction=where.direction,
+            start=where.first,
+            stop=where.last + 1,
+            z_start=z_start,
+            z_stop=z_stop,
             conditioning=self._conditioning,
             channel_axis=self._channel_axis,
             cancelled=cancelled,
@@ -120,4 +197,7 @@ class VolumeRun(Propagation):
 
     def _run(self) -> Run | None:
         run = super()._run()
-        return None if run is None else replace(run, across=self._depth, memory="full", ending=None)
+        if run is None:
+            return None
+        across, depths = self._depth, self._planes_asked
+        return replace(run, across=across, depths=depths, memory="full", ending=None)

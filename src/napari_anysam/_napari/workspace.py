@@ -165,6 +165,8 @@ class Workspace:
             classes=dict(saved.classes),
             reviewed=set(saved.reviewed),
             parents=dict(saved.parents),
+            dismissed=set(saved.dismissed),
+            missed=saved.missed,
             journal=list(saved.journal),
         )
         for key, prompt in self.session.prompts.items():

@@ -18,13 +18,19 @@ from napari_anysam.errors import LineageError
 from napari_anysam.segmentation.prompts import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     Mask = NDArray[np.bool_]
 
-__all__ = ["DivisionFinder", "DivisionProposal", "find_divisions", "split_at_division"]
+__all__ = [
+    "DivisionFinder",
+    "DivisionProposal",
+    "daughter_ids",
+    "find_divisions",
+    "split_at_division",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +60,12 @@ class DivisionFinder:
     share : float
         The smaller part has at least so much of the object's area or volume.
     apart : float
-        Least distance of the nearest pixels of the two parts, in pixels; below 2 is the same as 2,
-        because what touches, at a corner too, is one part.
+        Least distance of the nearest pixels of the two parts, in pixels or the unit of ``spacing``.
+        What touches, at a corner too, is one part: below two pixels all distances are the same.
     persist : int
         Time points for which there are two parts, the first one included.
+    spacing : sequence of float, optional
+        Distance from one pixel to the next along every axis of the masks; 1 if left out.
 
     Raises
     ------
@@ -65,13 +73,21 @@ class DivisionFinder:
         If one of them is out of its range.
     """
 
-    def __init__(self, *, share: float = 0.25, apart: float = 2.0, persist: int = 3) -> None:
+    def __init__(
+        self,
+        *,
+        share: float = 0.25,
+        apart: float = 2.0,
+        persist: int = 3,
+        spacing: Sequence[float] | None = None,
+    ) -> None:
         if not 0 < share <= 0.5 or apart < 0 or persist < 1:
             raise LineageError(
                 f"Divisions with share {share}, apart {apart}, persist {persist} cannot be looked "
                 "for; give 0 < share <= 0.5, apart >= 0 and persist >= 1."
             )
         self._share, self._apart, self._persist = share, apart, persist
+        self._spacing = None if spacing is None else tuple(spacing)
         self._time: int | None = None
         self._before: dict[int, Mask] = {}
         self._whole: set[int] = set()
@@ -110,7 +126,7 @@ class DivisionFinder:
         return found
 
     def _look_at(self, time: int, object_id: int, mask: Mask) -> DivisionProposal | None:
-        parts = _two_parts(mask, self._share, self._apart)
+        parts = _two_parts(mask, self._share, self._apart, self._spacing)
         if parts is None:
             self._waiting.pop(object_id, None)
             if mask.any():
@@ -138,6 +154,7 @@ def find_divisions(
     share: float = 0.25,
     apart: float = 2.0,
     persist: int = 3,
+    spacing: Sequence[float] | None = None,
 ) -> Iterator[DivisionProposal]:
     """Look for divisions in a series of masks.
 
@@ -145,7 +162,7 @@ def find_divisions(
     ----------
     series : iterable of (time, masks)
         In the order of time; ``masks`` by object id, bool arrays (H, W) or (Z, Y, X).
-    share, apart, persist
+    share, apart, persist, spacing
         See ``DivisionFinder``.
 
     Yields
@@ -159,7 +176,7 @@ def find_divisions(
     LineageError
         If the times do not ascend or an option is out of its range.
     """
-    finder = DivisionFinder(share=share, apart=apart, persist=persist)
+    finder = DivisionFinder(share=share, apart=apart, persist=persist, spacing=spacing)
     for time, masks in series:
         yield from finder.look(time, masks)
 
@@ -190,9 +207,7 @@ def split_at_division(
     PromptError
         If the daughters are no planes' masks.
     """
-    ids = (next_id, next_id + 1)
-    if proposal.parent in ids:
-        raise LineageError(f"Id {proposal.parent} is the mother's; give ids that are not in use.")
+    ids = daughter_ids(proposal.parent, next_id)
     first, second = (
         Prompt(one, proposal.time, mask=mask)
         for one, mask in zip(ids, proposal.daughters, strict=True)
@@ -200,7 +215,23 @@ def split_at_division(
     return (first, second), dict.fromkeys(ids, proposal.parent)
 
 
-def _two_parts(mask: Mask, share: float, apart: float) -> tuple[Mask, Mask] | None:
+def daughter_ids(parent: int, next_id: int) -> tuple[int, int]:
+    """Return the ids of daughters, the larger one's first.
+
+    Raises
+    ------
+    LineageError
+        If they do not differ from the mother's.
+    """
+    ids = (next_id, next_id + 1)
+    if parent in ids:
+        raise LineageError(f"Id {parent} is the mother's; give ids that are not in use.")
+    return ids
+
+
+def _two_parts(
+    mask: Mask, share: float, apart: float, spacing: tuple[float, ...] | None
+) -> tuple[Mask, Mask] | None:
     """Return the two largest parts, the larger one first, if both are of size and apart."""
     windows = ndimage.find_objects(mask.astype(np.uint8))
     if not windows:
@@ -215,8 +246,10 @@ def _two_parts(mask: Mask, share: float, apart: float) -> tuple[Mask, Mask] | No
     if areas[second - 1] < share * np.count_nonzero(inside):
         return None
     one, two = numbers == first, numbers == second
-    if apart > 2 and ndimage.distance_transform_edt(~one)[two].min() < apart:
-        return None
+    if apart > 2 * min(spacing or (1.0,)):
+        away = ndimage.distance_transform_edt(~one, sampling=spacing)
+        if away[two].min() < apart:
+            return None
     return _placed(one, window, mask.shape), _placed(two, window, mask.shape)
 
 

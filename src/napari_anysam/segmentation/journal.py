@@ -156,9 +156,13 @@ class Run:
         ``EndRule.object_logit``; None where objects were looked for on all planes.
     absent : frozenset of (object id, plane)
         Where objects of a lineage do not live; see ``lifetimes``.
+    ended : frozenset of (object id, plane)
+        Masks of mothers that are erased where the run comes to a plane after their division.
     across : int or None
         Of objects followed through volumes and time: the data axis of depth, ``axis`` being that of
         time. ``plane`` of the prompts counts all hidden axes then.
+    depths : (int, int) or None
+        Half-open range of planes along ``across``; None for all.
     """
 
     axis: int
@@ -176,8 +180,10 @@ class Run:
     memory: Literal["full", "fast"] = "full"
     ending: float | None = None
     absent: frozenset[PromptKey] = frozenset()
+    ended: frozenset[PromptKey] = frozenset()
     across: int | None = None
     begun: int = 0
+    depths: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

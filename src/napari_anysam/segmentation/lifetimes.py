@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from napari_anysam.segmentation.session import PromptKey, Session
     from napari_anysam.segmentation.tracking_results import PropagationResult
 
-__all__ = ["absences", "living_masks"]
+__all__ = ["absences", "ended_at", "endings", "living_masks"]
 
 
 def absences(session: Session, numbers: Mapping[int, int]) -> frozenset[PromptKey]:
@@ -52,6 +52,39 @@ def absences(session: Session, numbers: Mapping[int, int]) -> frozenset[PromptKe
         for plane, time in numbers.items()
         if time < births.get(object_id, time) or time >= ends.get(object_id, time + 1)
     )
+
+
+def endings(
+    session: Session, absent: Collection[PromptKey], followed: Iterable[int]
+) -> frozenset[PromptKey]:
+    """Return masks of mothers that still stand where their daughters are about to be followed.
+
+    They were left by a run of the daughters that was cancelled before it came there.
+
+    Parameters
+    ----------
+    session : Session
+    absent : collection of (object id, plane)
+        From ``absences``.
+    followed : iterable of int
+        The objects that a run follows.
+
+    Returns
+    -------
+    frozenset of (object id, plane)
+        Without planes on which somebody marked the mother.
+    """
+    mothers = {session.parents[one] for one in followed if one in session.parents}
+    return frozenset(
+        key
+        for key in absent
+        if key[0] in mothers and key in session.kept and key not in session.prompts
+    )
+
+
+def ended_at(plane: int | None, ended: Collection[PromptKey]) -> list[int]:
+    """Return the objects that end on a plane, ascending."""
+    return [one for one in sorted({number for number, _ in ended}) if (one, plane) in ended]
 
 
 def living_masks(

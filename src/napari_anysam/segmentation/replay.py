@@ -16,7 +16,7 @@ from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.continuing import continues
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import plane_index, rewrite
-from napari_anysam.segmentation.lifetimes import living_masks
+from napari_anysam.segmentation.lifetimes import ended_at, living_masks
 from napari_anysam.segmentation.plane_pixels import WindowedPlane
 from napari_anysam.segmentation.saved_session import check_image
 from napari_anysam.segmentation.series_planes import SeriesPlanes
@@ -278,11 +278,17 @@ class _Again:
         fixed = {axis: place for axis, place in hidden if axis not in axes}
         with _threads(run.model):
             model = self._predictor_of(run.model).model
+            z_start, z_stop = run.depths or (None, None)
             series, channel_axis = self._views(run.layers, (*axes, *self._order[-2:]), fixed)
             results = follow_volume_series(
                 series,
                 planes.by_time(run.prompts),
                 model,
+                direction=run.direction,
+                start=run.start,
+                stop=run.stop,
+                z_start=z_start,
+                z_stop=z_stop,
                 conditioning=run.conditioning,
                 channel_axis=channel_axis,
             )
@@ -325,6 +331,8 @@ def _free_masks(
     run: Run, result: PropagationResult, number: int
 ) -> Iterator[tuple[PromptKey, Window | None]]:
     """Return the masks of a plane that a run could write."""
+    for one in ended_at(number, run.ended - run.locked):
+        yield (one, number), None
     absent = {one for one in result.object_ids if (one, number) in run.absent}
     for object_id, mask in living_masks(result, absent):
         if (object_id, number) not in run.locked:

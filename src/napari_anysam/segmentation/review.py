@@ -1,7 +1,8 @@
 """What is known of every object on every plane along one axis, as arrays that a strip can draw.
 
-A plane without a mask is never doubtful, whatever the run said of it ("lost"): every object of a
-stack ends, and the strip shows where. So an absence, however long, stops no key.
+A plane without a mask is not doubtful in a stack, whatever the run said of it ("lost"): every
+object ends, and the strip shows where. Along time it is where an object vanishes (``losses``): one
+plane of the absence, so that a key stops there once.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from napari_anysam.segmentation.losses import losses
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,7 +25,7 @@ __all__ = ["LaneMark", "Lanes", "lanes_of", "next_plane"]
 
 LaneMark = Literal["prompt", "doubtful", "reviewed"]
 
-_ARRAYS = ("present", "confidence", "prompt", "doubtful", "reviewed")
+_ARRAYS = ("present", "confidence", "prompt", "doubtful", "reviewed", "missed")
 
 LOW_CONFIDENCE = 0.5
 """A mask that can be trusted less than this is doubtful."""
@@ -42,8 +45,13 @@ class Lanes:
         0 to 1; 1 where somebody accepted or reviewed the mask, NaN where there is none.
     prompt, doubtful, reviewed : bool array (objects, N)
         Marks; a reviewed plane is not doubtful.
+    missed : bool array (objects, N)
+        Whether a run looked for the object in vain.
     doubts : mapping of (object id, position) to str
-        Why a mask is doubtful.
+        Why a mask, or the absence of one, is doubtful.
+    is_loss : callable or None
+        Tells of an object and a position where it vanishes whether that is a loss; None where the
+        axis is not time and no absence is.
     """
 
     object_ids: tuple[int, ...]
@@ -52,7 +60,9 @@ class Lanes:
     prompt: NDArray[np.bool_]
     doubtful: NDArray[np.bool_]
     reviewed: NDArray[np.bool_]
+    missed: NDArray[np.bool_]
     doubts: dict[tuple[int, int], str]
+    is_loss: Callable[[int, int], bool] | None = None
 
     @property
     def planes(self) -> int:
@@ -84,26 +94,30 @@ class Lanes:
         numbers : mapping of int to int
             See ``lanes_of``.
         """
-        here = [key for key in keys if key[1] in numbers]
+        changed = set(keys)
+        here = [key for key in changed if key[1] in numbers]
         self._add({object_id for object_id, _ in here}.difference(self.object_ids))
         lane_of = {object_id: lane for lane, object_id in enumerate(self.object_ids)}
         lanes = [lane_of[object_id] for object_id, _ in here]
         positions = [numbers[plane] for _, plane in here if plane is not None]
         self.prompt[lanes, positions] = [key in session.prompts for key in here]
         self.reviewed[lanes, positions] = [key in session.reviewed for key in here]
+        self.missed[lanes, positions] = [key in session.missed for key in here]
         self._enter(lanes, positions, [session.kept.get(key) for key in here])
+        for object_id in {key[0] for key in changed}.intersection(lane_of):
+            self._mark_losses(lane_of[object_id])
         self._drop_empty(sorted(set(lanes)))
 
     def in_words(self, lane: int, position: int) -> str:
         """Say what is known of one object on one plane."""
         name = f"Object {self.object_ids[lane]}, plane {position}"
+        doubt = self.doubts.get((self.object_ids[lane], position), "")
         if not self.present[lane, position]:
             marked = "marked, nothing kept yet" if self.prompt[lane, position] else "not there"
-            return f"{name}: {marked}."
+            return f"{name}: {doubt or marked}."
         said = [f"confidence {self.confidence[lane, position]:.2f}"]
         said += ["prompted"] if self.prompt[lane, position] else []
         said += ["reviewed"] if self.reviewed[lane, position] else []
-        doubt = self.doubts.get((self.object_ids[lane], position), "")
         said += [doubt] if doubt and self.doubtful[lane, position] else []
         return f"{name}: {', '.join(said)}."
 
@@ -123,6 +137,19 @@ class Lanes:
             self.object_ids = tuple(one for one in self.object_ids if one not in gone)
             for name in _ARRAYS:
                 setattr(self, name, np.delete(getattr(self, name), empty, axis=0))
+
+    def _mark_losses(self, lane: int) -> None:
+        """Say where an object of a lane vanishes."""
+        if self.is_loss is None:
+            return
+        object_id = self.object_ids[lane]
+        for position in np.flatnonzero(self.doubtful[lane] & ~self.present[lane]).tolist():
+            self.doubtful[lane, position] = False
+            self.doubts.pop((object_id, position), None)
+        for position, words in losses(self.present[lane], self.missed[lane]).items():
+            if not self.reviewed[lane, position] and self.is_loss(object_id, position):
+                self.doubtful[lane, position] = True
+                self.doubts[object_id, position] = words
 
     def _enter(
         self, lanes: Sequence[int], positions: Sequence[int], masks: Sequence[KeptMask | None]
@@ -146,7 +173,12 @@ class Lanes:
             self.doubts[where] = ", ".join(doubts) or "low confidence"
 
 
-def lanes_of(session: Session, numbers: Mapping[int, int], count: int) -> Lanes:
+def lanes_of(
+    session: Session,
+    numbers: Mapping[int, int],
+    count: int,
+    is_loss: Callable[[int, int], bool] | None = None,
+) -> Lanes:
     """Gather what a session knows along an axis.
 
     Parameters
@@ -157,14 +189,16 @@ def lanes_of(session: Session, numbers: Mapping[int, int], count: int) -> Lanes:
         not in it lie elsewhere.
     count : int
         Planes along the axis.
+    is_loss : callable, optional
+        See ``Lanes``.
     """
-    known = (*session.kept, *session.prompts, *session.reviewed)
+    known = (*session.kept, *session.prompts, *session.reviewed, *session.missed)
     keys = {key for key in known if key[1] in numbers}
     object_ids = tuple(sorted({object_id for object_id, _ in keys}))
     shape = (len(object_ids), count)
-    present, prompt, doubtful, reviewed = (np.zeros(shape, bool) for _ in range(4))
+    present, prompt, doubtful, reviewed, missed = (np.zeros(shape, bool) for _ in range(5))
     confidence = np.full(shape, np.nan, np.float32)
-    lanes = Lanes(object_ids, present, confidence, prompt, doubtful, reviewed, {})
+    lanes = Lanes(object_ids, present, confidence, prompt, doubtful, reviewed, missed, {}, is_loss)
     lanes.follow(session, keys, numbers)
     return lanes
 

@@ -10,6 +10,7 @@ import numpy as np
 from napari_anysam.errors import SessionError
 from napari_anysam.images.fingerprint import fingerprint
 from napari_anysam.segmentation.journal import Painting
+from napari_anysam.segmentation.losses import missed_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,6 +84,8 @@ class SavedSession:
         As in ``Session``.
     parents : mapping
         Daughter to mother.
+    dismissed : frozenset of (object id, time)
+        As in ``Session``.
     reached : Reached or None
         Where the last run of the journal can go on; None if nothing is left of it, or it cannot.
     """
@@ -99,6 +102,7 @@ class SavedSession:
     reviewed: frozenset[PromptKey] = frozenset()
     parents: Lineage = field(default_factory=dict)
     reached: Reached | None = None
+    dismissed: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def kept(self) -> dict[PromptKey, KeptMask]:
@@ -110,6 +114,18 @@ class SavedSession:
             else:
                 kept.update((write.key, write.mask) for write in entry.writes)
         return {key: mask for key, mask in kept.items() if mask is not None}
+
+    @property
+    def missed(self) -> set[PromptKey]:
+        """Where the last run of the journal that looked for an object did so in vain."""
+        missed: set[PromptKey] = set()
+        for entry in self.journal:
+            if isinstance(entry, Painting):
+                missed.difference_update(entry.kept)
+            else:
+                missed.difference_update(write.key for write in entry.writes)
+                missed |= missed_in(entry)
+        return missed
 
 
 def recorded_levels(record: ImageRecord, levels: Sequence[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anysam.segmentation.journal import painting_of
 from napari_anysam.segmentation.lineage import check_lineage
+from napari_anysam.segmentation.losses import missed_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassStep",
     "CompoundStep",
+    "DismissStep",
     "KeptMask",
     "LabelStep",
     "ParentStep",
@@ -92,6 +94,8 @@ class LabelStep:
         What the journal holds as long as the step is done.
     before, after : mapping of (object id, plane) to KeptMask or None
         Of the same keys.
+    missed : frozenset of (object id, plane)
+        Which of these a run had looked for in vain before the step.
     """
 
     edits: tuple[LabelEdit, ...]
@@ -99,6 +103,7 @@ class LabelStep:
     entry: Entry
     before: Mapping[PromptKey, KeptMask | None] = field(default_factory=dict)
     after: Mapping[PromptKey, KeptMask | None] = field(default_factory=dict)
+    missed: frozenset[PromptKey] = frozenset()
 
     @property
     def nbytes(self) -> int:
@@ -133,6 +138,14 @@ class ParentStep:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class DismissStep:
+    """A division of this object at this time point was said to be none."""
+
+    mother: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CompoundStep:
     """Steps that are undone and redone together."""
 
@@ -140,7 +153,7 @@ class CompoundStep:
     description: str
 
 
-SimpleStep = PromptStep | LabelStep | ClassStep | ReviewStep | ParentStep
+SimpleStep = PromptStep | LabelStep | ClassStep | ReviewStep | ParentStep | DismissStep
 Step = SimpleStep | CompoundStep
 
 
@@ -167,6 +180,10 @@ class Session:
         What somebody has looked at and found right; propagations leave it as it is.
     parents : dict
         Daughter to mother, by object id; see ``lineage``.
+    dismissed : set of (object id, time)
+        Divisions that are none, by what seemed a mother and the time point.
+    missed : set of (object id, plane)
+        Where a run looked for an object in vain; see ``losses``.
 
     Attributes
     ----------
@@ -181,6 +198,8 @@ class Session:
     journal: list[Entry] = field(default_factory=list)
     reviewed: set[PromptKey] = field(default_factory=set)
     parents: dict[int, int] = field(default_factory=dict)
+    dismissed: set[tuple[int, int]] = field(default_factory=set)
+    missed: set[PromptKey] = field(default_factory=set)
     revision: int = field(default=0, init=False)
     _done: list[Step] = field(default_factory=list)
     _undone: list[Step] = field(default_factory=list)
@@ -257,6 +276,13 @@ class Session:
                 self._apply(step, forward=True)
                 self._record(step)
 
+    def dismiss(self, mother: int, time: int) -> None:
+        """Say that an object does not divide at a time point."""
+        if (mother, time) not in self.dismissed:
+            step = DismissStep(mother, time)
+            self._apply(step, forward=True)
+            self._record(step)
+
     def review(self, keys: Iterable[PromptKey], *, reviewed: bool = True) -> None:
         """Mark objects on planes as reviewed, or take that back."""
         changed = tuple(key for key in keys if (key in self.reviewed) is not reviewed)
@@ -287,11 +313,12 @@ class Session:
         """
         after = dict(kept or {})
         before = {key: self.kept.get(key) for key in after}
-        self._set_kept(after)
+        missed = frozenset(self.missed.intersection(after))
         entry = painting_of(edits, after) if entry is None else entry
+        self._set_kept(after, missed_in(entry))
         self.journal.append(entry)
         self._touched.update(edit.index for edit in edits)
-        self._record(LabelStep(tuple(edits), description, entry, before, after))
+        self._record(LabelStep(tuple(edits), description, entry, before, after, missed))
 
     @contextmanager
     def together(self, description: str) -> Iterator[None]:
@@ -345,6 +372,10 @@ class Session:
         if isinstance(step, ParentStep):
             _set(self.parents, step.child, step.after if forward else step.before)
             return
+        if isinstance(step, DismissStep):
+            mark = self.dismissed.add if forward else self.dismissed.remove
+            mark((step.mother, step.time))
+            return
         if isinstance(step, ReviewStep):
             added = step.reviewed is forward
             change = self.reviewed.update if added else self.reviewed.difference_update
@@ -355,16 +386,20 @@ class Session:
             for edit in step.edits:
                 edit.redo(labels)
             self.journal.append(step.entry)
-            self._set_kept(step.after)
+            self._set_kept(step.after, missed_in(step.entry))
         else:
             for edit in reversed(step.edits):
                 edit.undo(labels)
             self.journal.pop()
-            self._set_kept(step.before)
+            self._set_kept(step.before, step.missed)
 
-    def _set_kept(self, kept: Mapping[PromptKey, KeptMask | None]) -> None:
+    def _set_kept(
+        self, kept: Mapping[PromptKey, KeptMask | None], missed: Iterable[PromptKey]
+    ) -> None:
         for key, mask in kept.items():
             _set(self.kept, key, mask)
+        self.missed.difference_update(kept)
+        self.missed.update(missed)
 
     def _note(self, step: Step) -> None:
         self.revision += 1
@@ -381,7 +416,7 @@ class Session:
 
 
 def keys_of(step: SimpleStep) -> Iterable[PromptKey]:
-    """Return the objects and planes that a simple step is about; none of a class or a mother."""
+    """Return the objects and planes that a simple step is about; none of a class or a family."""
     if isinstance(step, PromptStep):
         return (step.key,)
     if isinstance(step, ReviewStep):

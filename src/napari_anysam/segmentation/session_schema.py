@@ -1,7 +1,8 @@
 """The file ``session.json``: what a session's folder says, as plain values with a version.
 
-Version 1. A later version that can say the same in another way translates it in ``parse``, before
-the content is checked; a version that is not known is refused.
+Version 1. A field that was added has a default that says what files without it mean. A later
+version that can say the same in another way translates it in ``parse``, before the content is
+checked; a version that is not known is refused.
 """
 
 from __future__ import annotations
@@ -157,8 +158,10 @@ class RunFile(_Record):
     memory: Literal["full", "fast"] = "full"
     ending: float | None = None
     absent: tuple[tuple[int, int | None], ...] = ()
+    ended: tuple[tuple[int, int | None], ...] = ()
     across: int | None = None
     begun: int = Field(default=0, ge=0)
+    depths: tuple[int, int] | None = None
 
 
 class WritingFile(_Record):
@@ -208,6 +211,7 @@ class SessionFile(_Record):
     classes: dict[int, str]
     reviewed: tuple[tuple[int, int | None], ...] = ()
     parents: dict[int, int] = Field(default_factory=dict)
+    dismissed: tuple[tuple[int, int], ...] = ()
     models: tuple[ModelFile, ...]
     conditionings: tuple[Values, ...]
     journal: tuple[EntryFile, ...]

@@ -104,6 +104,7 @@ class Describing:
             classes=dict(session.classes),
             reviewed=tuple(sorted(session.reviewed, key=_in_order)),
             parents=dict(session.parents),
+            dismissed=tuple(sorted(session.dismissed)),
             models=tuple(ModelFile(**asdict(model)) for model in self.models),
             conditionings=tuple(one.to_dict() for one in self.conditionings),
             journal=journal,
@@ -169,8 +170,10 @@ class Describing:
             memory=run.memory,
             ending=run.ending,
             absent=tuple(sorted(run.absent, key=_in_order)),
+            ended=tuple(sorted(run.ended, key=_in_order)),
             across=run.across,
             begun=run.begun,
+            depths=run.depths,
         )
 
 
@@ -201,6 +204,7 @@ class Reading:
             classes=file.classes,
             reviewed=frozenset(file.reviewed),
             parents=check_lineage(file.parents),
+            dismissed=frozenset(file.dismissed),
             journal=tuple(self._entry(entry) for entry in file.journal),
             object_id=file.object_id,
             plane=file.plane,
@@ -258,8 +262,10 @@ class Reading:
             memory=run.memory,
             ending=run.ending,
             absent=frozenset(run.absent),
+            ended=frozenset(run.ended),
             across=run.across,
             begun=run.begun,
+            depths=run.depths,
         )
 
     def _conditioning(self, position: int) -> Conditioning:

@@ -64,6 +64,8 @@ def follow_volume_series(
     direction: Direction = "both",
     start: int | None = None,
     stop: int | None = None,
+    z_start: int | None = None,
+    z_stop: int | None = None,
     region: Literal["auto", "plane"] = "auto",
     contrast: Contrast = "auto",
     channel_axis: int | None = None,
@@ -89,6 +91,8 @@ def follow_volume_series(
         Through time; z is followed both ways.
     start, stop : int, optional
         Half-open range of time points to answer.
+    z_start, z_stop : int, optional
+        Half-open range of planes to answer. Prompts outside it are followed into it.
     region, contrast, channel_axis
         As in ``propagate``. The contrast is one for the whole series, and cannot follow it.
     conditioning : Conditioning, optional
@@ -105,7 +109,8 @@ def follow_volume_series(
     Raises
     ------
     PromptError
-        If there is no prompt, one lies outside, or an option is none of these.
+        If there is no prompt, one lies outside, an option is none of these, or an object does not
+        reach the time points asked for.
     ImageError
         If it is no time series of volumes.
     CapabilityError
@@ -113,8 +118,11 @@ def follow_volume_series(
     """
     volumes = VolumeSeries(series, channel_axis)
     told = {int(time): list(own) for time, own in prompts.items() if own}
-    first, last = _checked_range(volumes, start, stop)
+    times = _checked_range("Time points", volumes.count, start, stop)
+    planes = _checked_range("Planes", volumes.depth, z_start, z_stop)
     _check(volumes, told, order, through, direction)
+    if order != "z":
+        _check_reach(told, times, direction)
     if isinstance(contrast, str) and contrast == "follow":
         raise PromptError("The contrast cannot follow two axes; use 'auto' or (low, high).")
     if model is None:
@@ -123,15 +131,17 @@ def follow_volume_series(
         model = load_model("anysam-nano")
     if conditioning is None:
         conditioning = resolve_conditioning(volumes.all_planes(), contrast)
-    run = _Run(model, volumes, conditioning, region, direction, first, last, cancelled or _never)
+    run = _Run(model, volumes, conditioning, region, direction, times, planes, cancelled or _never)
     run.tracker(volumes.through_z(0))  # a model that cannot follow is told now
     if order == "z":
-        return run.through_volumes(
-            {time: own for time, own in told.items() if first <= time < last}
+        found = run.through_volumes({time: own for time, own in told.items() if time in times})
+    elif order == "t":
+        found = run.through_time(
+            {plane: own for plane, own in _by_plane(told).items() if plane in planes}
         )
-    if order == "t":
-        return run.through_time(_by_plane(told))
-    return run.through_both(told, through)
+    else:
+        found = run.through_both(told, through)
+    return (one for one in found if one.plane in planes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,18 +153,24 @@ class _Run:
     conditioning: Conditioning
     region: Literal["auto", "plane"]
     direction: Direction
-    start: int
-    stop: int
+    times: range
+    planes: range
     cancelled: Callable[[], bool]
 
     def tracker(self, planes: Planes) -> Tracker:
         return Tracker(self.model, planes, self.conditioning, region=self.region)
 
     def through_volumes(self, prompts: Prompts) -> Iterator[SeriesResult]:
-        """Follow through z at each of these time points."""
+        """Follow through z at each of these time points, as far as planes or prompts reach."""
         for time in sorted(prompts):
             tracker = self.tracker(self.volumes.through_z(time))
-            for answer in tracker.run(prompts[time], cancelled=self.cancelled):
+            prompted = [prompt.plane or 0 for prompt in prompts[time]]
+            for answer in tracker.run(
+                prompts[time],
+                start=min(self.planes.start, *prompted),
+                stop=max(self.planes.stop - 1, *prompted) + 1,
+                cancelled=self.cancelled,
+            ):
                 yield SeriesResult(time, answer.index, answer)
 
     def through_time(self, prompts: Prompts) -> Iterator[SeriesResult]:
@@ -164,8 +180,8 @@ class _Run:
             for answer in tracker.run(
                 prompts[plane],
                 direction=self.direction,
-                start=self.start,
-                stop=self.stop,
+                start=self.times.start,
+                stop=self.times.stop,
                 cancelled=self.cancelled,
             ):
                 yield SeriesResult(answer.index, plane, answer)
@@ -176,7 +192,7 @@ class _Run:
         """Follow through prompted volumes, then on one plane, then through all other volumes."""
         found: dict[int, dict[int, dict[int, Window]]] = {}
         for result in self.through_volumes(prompts):
-            if self.start <= result.time < self.stop:
+            if result.time in self.times:
                 yield result
             _remember(found.setdefault(result.time, {}), result)
         anchors = _anchors(prompts, found, through)
@@ -245,15 +261,31 @@ def _by_plane(prompts: Prompts) -> dict[int, list[Prompt]]:
     return turned
 
 
-def _checked_range(volumes: VolumeSeries, start: int | None, stop: int | None) -> tuple[int, int]:
+def _checked_range(name: str, count: int, start: int | None, stop: int | None) -> range:
     first = 0 if start is None else start
-    last = volumes.count if stop is None else stop
-    if not 0 <= first < last <= volumes.count:
+    last = count if stop is None else stop
+    if not 0 <= first < last <= count:
         raise PromptError(
-            f"Time points {first} to {last} (stop excluded) are no range of this series; use "
-            f"0 <= start < stop <= {volumes.count}."
+            f"{name} {first} to {last} (stop excluded) are no range of this series; use "
+            f"0 <= start < stop <= {count}."
         )
-    return first, last
+    return range(first, last)
+
+
+def _check_reach(prompts: Prompts, times: range, direction: str) -> None:
+    """Refuse objects that would be followed through volumes and then reach no time point."""
+    own: dict[int, list[int]] = {}
+    for time in sorted(prompts):
+        for prompt in prompts[time]:
+            own.setdefault(prompt.object_id, []).append(time)
+    for number, known in own.items():
+        late = direction == "forward" and known[0] >= times.stop
+        if late or (direction == "backward" and known[-1] < times.start):
+            raise PromptError(
+                f"Going {direction} from its prompts at time points "
+                f"{', '.join(map(str, known))}, object {number} does not reach time points "
+                f"{times.start} to {times.stop - 1}; widen the range or use direction='both'."
+            )
 
 
 def _check(volumes: VolumeSeries, prompts: Prompts, order: str, through: str, way: str) -> None:
