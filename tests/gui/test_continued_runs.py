@@ -82,7 +82,7 @@ def run_until(work, planes, direction="both"):
     work.control.stacks.propagate(where(direction))
     assert work.stage is Stage.PROPAGATING
     run = work.control.stacks.runs.propagation
-    work.wait(lambda: run._written >= planes)
+    work.wait(lambda: run._progress.answers >= planes)
     return run
 
 
