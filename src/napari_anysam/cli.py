@@ -12,7 +12,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_anysam import __version__
 from napari_anysam.cli_export import add_export
@@ -59,7 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 where all went well, 1 after an error that was told in one line, 130 after Ctrl-C or a
         request to end. Wrong usage exits with 2.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        _refuse(parser, unknown)
     try:
         with _ending_like_ctrl_c():
             options.run(options)
@@ -70,6 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(_with_notes("cancelled.", error))
         return CANCELLED
     return 0
+
+
+def _refuse(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn:
+    """End with a usage error; a second image is the likeliest word that no option takes."""
+    words = f"unrecognized arguments: {' '.join(unknown)}"
+    if any(Path(word).exists() for word in unknown):
+        words += (
+            "\nA command takes one image at a time; planes in files of their own are joined to one "
+            "stack before, such as a TIFF of several pages."
+        )
+    parser.error(words)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -150,7 +150,7 @@ def naming_slices() -> Iterator[None]:
         yield
     except ImageError as error:
         if "slice" in str(error):
-            error.add_note("Here, --at AXIS=INDEX does that.")
+            error.add_note("Here, --at AXIS=INDEX does that, and --channel-axis K names channels.")
         raise
 
 

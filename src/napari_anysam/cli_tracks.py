@@ -131,7 +131,7 @@ def _track(options: argparse.Namespace) -> None:
             "(T, Y, X) or volumes (T, Z, Y, X), and --channel-axis where there are channels."
         )
     axes = "TYX" if len(shape) == 3 else "TZYX"
-    with _scratch(target, shape) as labels:
+    with _gathered(target, shape) as labels:
         follow = _follow_planes if len(shape) == 3 else _follow_volumes
         parents = follow(options, image.array, channel_axis, labels)
         export_labels(
@@ -223,15 +223,30 @@ def _progress(results: Iterator[Any], options: argparse.Namespace) -> Iterable[A
 
 
 @contextmanager
-def _scratch(target: Path, shape: list[int]) -> Iterator[Any]:
-    """Hold labels on the target's disk, plane by plane, until they are whole."""
+def _gathered(target: Path, shape: list[int]) -> Iterator[Any]:
+    """Hold labels on the target's disk, plane by plane, until they are whole.
+
+    If an exception ends the block, what is finished stays beside the target, and a note says so;
+    the next run that comes to its end, or further, takes it away.
+    """
     import numpy as np
     import zarr
 
     folder = beside(target, ".zarr")
+    kept = target.with_name(f"{target.name}.unfinished.zarr")
     chunks = (*(1,) * (len(shape) - 2), *shape[-2:])
     try:
         with disk_errors(target):
             yield zarr.create_array(folder, shape=shape, chunks=chunks, dtype=np.int32)
+    except BaseException as error:
+        if any(path.is_file() for path in (folder / "c").rglob("*")):
+            shutil.rmtree(kept, ignore_errors=True)
+            folder.rename(kept)
+            error.add_note(
+                f"The finished planes are kept in {kept}, as labels that anysam export reads; the "
+                "command itself begins anew."
+            )
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(kept, ignore_errors=True)

@@ -83,6 +83,29 @@ def test_the_estimate_counts_what_the_output_and_three_axes_take(anysam, stack, 
     assert [line.split(":")[0] for line in told.splitlines()[:3]] == ["time", "memory", "disk"]
 
 
+def test_a_second_stack_is_refused_with_what_to_do(anysam, stack, prompts, tmp_path):
+    given = prompts({"plane": 2, "points": [[44, 50]]})
+    code, _, err = anysam("propagate", stack[0], stack[0], "--prompts", given, "-o", tmp_path / "o")
+    assert code == 2
+    assert f"unrecognized arguments: {stack[0]}" in err
+    assert "one image at a time" in err
+    code, _, err = anysam(
+        "propagate", stack[0], "--prompts", given, "-o", tmp_path / "o", "--everywhere"
+    )
+    assert code == 2
+    assert "unrecognized arguments: --everywhere" in err
+    assert "one image" not in err
+
+
+@pytest.mark.parametrize("seconds", ["often", "-1", "nan"])
+def test_seconds_that_are_none_are_refused(anysam, stack, prompts, tmp_path, seconds):
+    given = prompts({"plane": 2, "points": [[44, 50]]})
+    command = ("propagate", stack[0], "--prompts", given, "-o", tmp_path / "o.tif")
+    code, _, err = anysam(*command, f"--save-every={seconds}")
+    assert code == 2
+    assert f"'{seconds}' is no number of seconds; use one from 0 up" in err
+
+
 def free(monkeypatch, memory, disk):
     """Let the machine have so much room; a full one is not made in a test."""
     from napari_anysam.segmentation import run_estimate

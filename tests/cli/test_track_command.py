@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 
 import numpy as np
 import pytest
 import tifffile
 
+from napari_anysam import cli_tracks
 from napari_anysam.images.files import read_labels
 from napari_anysam.images.synthetic import synthetic_divisions
 from napari_anysam.segmentation.lineage import read_lineage
@@ -115,3 +117,25 @@ def test_other_inputs_and_targets_are_refused(anysam, volumes, prompts, tmp_path
     assert "use .tif or .zarr" in answer[2]
     out.touch()
     assert "exists already" in anysam("track", volumes[0], "--prompts", told, "-o", out)[2]
+
+
+def test_what_was_finished_before_ctrl_c_is_kept(anysam, volumes, prompts, tmp_path, monkeypatch):
+    image, truth = volumes
+    told = prompts({"time": 0, "plane": 1, "object_id": 4, "mask": encode_mask(truth[0, 1])})
+    out, kept = tmp_path / "labels.tif", tmp_path / "labels.tif.unfinished.zarr"
+    command = ("track", image, "--prompts", told, "-o", out, "-q")
+
+    def interrupted(results, _options):
+        yield from islice(results, 2)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cli_tracks, "_progress", interrupted)
+        code, stdout, stderr = anysam(*command)
+    assert (code, stdout) == (130, "")
+    assert f"The finished planes are kept in {kept}" in stderr
+    assert not out.exists()
+    assert (read_labels(kept).array[...] == 4).any()
+    assert anysam(*command)[0] == 0
+    assert out.exists()
+    assert not kept.exists()
