@@ -104,6 +104,7 @@ def test_a_dock_closed_in_a_run_leaves_a_prefix_that_is_gone_on_with(open_work, 
     assert np.array_equal(again.labels, written)
     again.propagate()
     assert again.labels.any(axis=(1, 2)).all()
+    assert again.control.workspace.session.journal[-1].run.begun == run.results
     done = sorted({index for index in range(PLANES) if written[index].any()})
     assert np.array_equal(again.labels[done], written[done])
 
@@ -130,4 +131,5 @@ def test_a_window_closed_in_a_run_leaves_its_planes_as_a_run(new_desk, open_work
     again.wait(lambda: again.stage in (Stage.READY, Stage.PREVIEW))
     assert np.array_equal(again.labels, loaded.labels)
     again.propagate()
+    assert again.control.workspace.session.journal[-1].run.begun == run.results
     assert again.labels.any(axis=(1, 2)).all()

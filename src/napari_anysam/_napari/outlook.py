@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ def outlook_of(
     model: PromptableModel,
     prompts: Sequence[Prompt],
     cache_bytes: int,
+    share: float = 1.0,
 ) -> Outlook:
     """Estimate a run from what the model cost on this computer before.
 
@@ -82,6 +84,8 @@ def outlook_of(
         What will be followed.
     cache_bytes : int
         Budget for embeddings that the run leaves behind.
+    share : float
+        The part of the run that is still to come.
     """
     try:
         plan = make_plan(
@@ -94,7 +98,7 @@ def outlook_of(
         )
     except PromptError as error:  # the run will say the same; so it is known before
         return Outlook(str(error), str(error), fits=False)
-    size = size_of_run(plan, frame.plane_shape, model.image_size, "auto")
+    size = _part_of(size_of_run(plan, frame.plane_shape, model.image_size, "auto"), share)
     free_memory, free_disk = free_room(_folder(work))
     estimate = estimate_run(
         size,
@@ -119,6 +123,14 @@ def outlook_in_words(size: RunSize, estimate: RunEstimate) -> Outlook:
     if not estimate.fits:
         words += ", more than is free"
     return Outlook(words, "\n".join(needs), estimate.fits, estimate.seconds is not None)
+
+
+def _part_of(size: RunSize, share: float) -> RunSize:
+    """Return what is left of a run; how much it holds at once stays."""
+    planes, encodes, visits = (
+        ceil(round(count * share, 6)) for count in (size.planes, size.encodes, size.visits)
+    )
+    return replace(size, planes=planes, encodes=encodes, visits=visits)
 
 
 def _measured(model: PromptableModel) -> Measurement | None:
