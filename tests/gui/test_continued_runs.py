@@ -452,6 +452,17 @@ def test_a_closed_window_is_gone_on_with_by_the_button(new_desk, path, expected,
     desk.wait(lambda: not stack.anew_button.isHidden())
     plane = desk.control.stacks.continuation(stack.chosen_range()).plane
     assert stack.run_button.text().startswith(f"Continue at {plane} (")
+    assert stack.minimumSizeHint().width() <= 250
+    desk.press(stack.run_button)
+    run = desk.control.stacks.runs.propagation
+    assert desk.status.done >= 3
+    desk.wait(lambda: run._written >= 2)
+    desk.press(stack.cancel_button)
+    desk.wait(lambda: not stack.anew_button.isHidden())
+    later = desk.control.stacks.continuation(stack.chosen_range())
+    assert later.run.begun >= 3
+    outlook = desk.control.stacks.outlook(stack.chosen_range())
+    assert 0 < int(outlook.words.split()[0]) < PLANES
     desk.press(stack.run_button)
     desk.wait(lambda: not desk.control.stacks.runs.busy)
     np.testing.assert_array_equal(desk.labels, labels[0])

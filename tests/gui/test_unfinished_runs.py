@@ -104,6 +104,7 @@ def test_a_dock_closed_in_a_run_leaves_a_prefix_that_is_gone_on_with(open_work, 
     assert np.array_equal(again.labels, written)
     again.propagate()
     assert again.labels.any(axis=(1, 2)).all()
+    assert again.control.workspace.session.journal[-1].run.begun == run.results
     done = sorted({index for index in range(PLANES) if written[index].any()})
     assert np.array_equal(again.labels[done], written[done])
 
@@ -129,5 +130,10 @@ def test_a_window_closed_in_a_run_leaves_its_planes_as_a_run(new_desk, open_work
     again.keeper.resume(folder, loaded)
     again.wait(lambda: again.stage in (Stage.READY, Stage.PREVIEW))
     assert np.array_equal(again.labels, loaded.labels)
+    where = StackRange(0, 0, PLANES - 1)
+    assert again.control.stacks.continuation(where) is None  # the dock stops where objects end
+    again.control.stacks.stop_at_ends(True)
+    assert again.control.stacks.continuation(where).reached is not None
+    again.control.stacks.stop_at_ends(False)
     again.propagate()
     assert again.labels.any(axis=(1, 2)).all()

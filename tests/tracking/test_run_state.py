@@ -18,12 +18,15 @@ from random_networks import random_model
 from napari_anysam import Prompt
 from napari_anysam.errors import RunError
 from napari_anysam.images.planes import Planes
+from napari_anysam.segmentation.continuing import same_prompts, visits_of
 from napari_anysam.segmentation.journal import record_of
+from napari_anysam.segmentation.recent_states import RecentStates
 from napari_anysam.segmentation.regions import Region
 from napari_anysam.segmentation.run_request import RunRequest, StackReference
 from napari_anysam.segmentation.state_values import Flattening, unflattened
 from napari_anysam.segmentation.tracking import Tracker
 from napari_anysam.segmentation.tracking_end import EndRule
+from napari_anysam.segmentation.tracking_plan import make_plan
 from napari_anysam.segmentation.tracking_results import Answer
 from napari_anysam.segmentation.tracking_state import RunKeeper
 
@@ -120,6 +123,39 @@ def test_a_network_with_random_weights_goes_on_too(scene, tmp_path):
     results.close()
     rest = list(results_of(model, scene, "auto", keeper))
     assert_same([*half[:-1], *rest], whole)
+
+
+@pytest.mark.parametrize("direction", ["both", "forward", "backward"])
+def test_the_planes_of_all_results_are_known_before(scene, direction):
+    stack, prompts = scene
+    model, *_ = random_model("2.1", 64)
+    tracker = Tracker(model, Planes(stack), AS_IT_IS)
+    results = tracker.run(prompts, direction=direction)
+    plan = make_plan(prompts, stack.shape[1:], COUNT, direction)
+    assert visits_of(plan) == tuple(one.index for one in results)
+
+
+@given(ahead=st.integers(0, 12), after=st.integers(1, 20))
+def test_recent_states_are_never_ahead_of_what_was_taken(ahead, after):
+    states = RecentStates()
+    results = states.counting(iter(range(after + ahead)))
+    for number, _ in enumerate(results, 1):
+        states.save_if_due(lambda number=number: number)
+    found = states.behind(after)
+    if ahead < 8:
+        assert (found.results, found.kept) == (after, after)
+    else:  # too far behind to be held
+        assert found is None
+
+
+def test_the_same_prompts_are_known_in_any_order_however_their_masks_are_cut(scene):
+    _, (first, second, *_) = scene
+    rows, columns = (slice(low.min(), low.max() + 1) for low in np.nonzero(first.mask))
+    cut = Prompt(1, 2, mask=first.mask[rows, columns], mask_origin=(rows.start, columns.start))
+    assert same_prompts([first, second], [second, cut])
+    moved = Prompt(1, 2, mask=cut.mask, mask_origin=(rows.start + 1, columns.start))
+    assert not same_prompts([first, second], [second, moved])
+    assert not same_prompts([first], [first, second])
 
 
 def test_a_finished_run_has_nothing_left(nano, scene, tmp_path):

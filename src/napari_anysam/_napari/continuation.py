@@ -75,6 +75,11 @@ class Continuation:
         return self.visits[self.results]
 
     @property
+    def share(self) -> float:
+        """The part of its results that is still to come."""
+        return 1 - self.results / len(self.visits)
+
+    @property
     def lost(self) -> str:
         """One sentence for a run that cannot go on."""
         return f"What the run that ended at plane {self.plane} needs to go on was not kept."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,7 @@ def outlook_of(
     cache_bytes: int,
     *,
     ends: bool = False,
+    share: float = 1.0,
 ) -> Outlook:
     """Estimate a run from what the model cost on this computer before.
 
@@ -86,6 +88,8 @@ def outlook_of(
         Budget for embeddings that the run leaves behind.
     ends : bool, optional
         Whether the run may end before, because objects end.
+    share : float, optional
+        The part of the run that is still to come.
     """
     try:
         plan = make_plan(
@@ -98,7 +102,7 @@ def outlook_of(
         )
     except PromptError as error:  # the run will say the same; so it is known before
         return Outlook(str(error), str(error), fits=False)
-    size = size_of_run(plan, frame.plane_shape, model.image_size, "auto")
+    size = _part_of(size_of_run(plan, frame.plane_shape, model.image_size, "auto"), share)
     free_memory, free_disk = free_room(_folder(work))
     estimate = estimate_run(
         size,
@@ -124,6 +128,14 @@ def outlook_in_words(size: RunSize, estimate: RunEstimate, *, ends: bool = False
     if not estimate.fits:
         words += ", more than is free"
     return Outlook(words, "\n".join(needs), estimate.fits, estimate.seconds is not None)
+
+
+def _part_of(size: RunSize, share: float) -> RunSize:
+    """Return what is left of a run; how much it holds at once stays."""
+    planes, encodes, visits = (
+        ceil(round(count * share, 6)) for count in (size.planes, size.encodes, size.visits)
+    )
+    return replace(size, planes=planes, encodes=encodes, visits=visits)
 
 
 def _measured(model: PromptableModel) -> Measurement | None:

@@ -247,11 +247,15 @@ class Runs:
         if reason_not_to_propagate(model, work, frame) or model is None:
             return Outlook()
         session = work.session
-        asked = (session.revision, where, frame, model.key, self.ends)
+        since = self.continuation(work, where)
+        share = 1.0 if since is None or since.reached is None else since.share
+        asked = (session.revision, where, frame, model.key, self.ends, share)
         if session is not self._session or asked != self._asked or not self._outlook.timed:
             prompts = stack_prompts(session, frame, where.axis)
             budget = int(read_settings().embedding_memory_gb * 1e9)
-            self._outlook = outlook_of(work, frame, where, model, prompts, budget, ends=self.ends)
+            self._outlook = outlook_of(
+                work, frame, where, model, prompts, budget, ends=self.ends, share=share
+            )
             self._session, self._asked = session, asked
         return self._outlook
 
