@@ -51,7 +51,7 @@ def test_volumes_keep_one_id(anysam, volumes, prompts, tmp_path):
     told = prompts({"time": 0, "plane": 1, "object_id": 4, "mask": encode_mask(truth[0, 1])})
     out = tmp_path / "labels.tif"
     code, stdout, _ = anysam("track", image, "--prompts", told, "-o", out)
-    assert (code, stdout) == (0, f"{out}\n")
+    assert (code, stdout) == (0, f"{out}\n{tmp_path / 'labels_lineage.csv'}\n")
     labels = tifffile.imread(out)
     assert set(np.unique(labels)) == {0, 4}
     assert ((labels > 0) & truth).sum() / ((labels > 0) | truth).sum() > 0.8
