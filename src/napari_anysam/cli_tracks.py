@@ -35,8 +35,8 @@ def add_track(commands: Any) -> None:
     parser = commands.add_parser(
         "track",
         help="follow cells through time, with divisions or through volumes",
-        description="Follow prompted objects through a time series. Of planes (T, Y, X): the "
-        "daughters of cells that divide get ids of their own. Of volumes (T, Z, Y, X): through the "
+        description="Follow prompted objects through a time series; the daughters of cells that "
+        "divide get ids of their own. Planes are (T, Y, X). Of volumes (T, Z, Y, X): through the "
         "volume, through time on one plane, and from there through every other volume.",
     )
     parser.add_argument(
@@ -142,10 +142,9 @@ def _track(options: argparse.Namespace) -> None:
             **label_sizes(image, channel_axis, axes) | {"axes": axes},
         )
     sys.stdout.write(f"{options.output}\n")
-    if len(shape) == 3:
-        lineage = options.lineage or target.with_name(f"{target.name.split('.')[0]}_lineage.csv")
-        write_lineage(lineage, parents)
-        sys.stdout.write(f"{lineage}\n")
+    lineage = options.lineage or target.with_name(f"{target.name.split('.')[0]}_lineage.csv")
+    write_lineage(lineage, parents)
+    sys.stdout.write(f"{lineage}\n")
 
 
 def _follow_planes(
@@ -190,14 +189,16 @@ def _follow_volumes(
     channel_axis: int | None,
     labels: Any,
 ) -> dict[int, int]:
-    """Follow objects through volumes and time into the labels; they have no daughters."""
-    from napari_anysam.segmentation.time_lapse import follow_volume_series
+    """Follow objects and daughters through volumes and time into the labels."""
+    from napari_anysam.segmentation.following_volume_divisions import follow_volume_divisions
 
+    parents: dict[int, int] = {}
     prompts = read_timed_prompts(options.prompts)
-    results = follow_volume_series(
+    results = follow_volume_divisions(
         series,
         prompts,
         load_model(options),
+        persist=options.persist,
         through=options.through,
         direction=options.direction,
         start=options.start,
@@ -209,8 +210,10 @@ def _follow_volumes(
         channel_axis=channel_axis,
     )
     for one in _progress(results, options):
-        labels[one.time, one.plane] = one.answer.labels
-    return {}
+        place = one.time, one.plane
+        labels[place] = one.drawn.drawn_over(labels[place])
+        parents = one.drawn.parents
+    return parents
 
 
 def _progress(results: Iterator[Any], options: argparse.Namespace) -> Iterable[Any]:

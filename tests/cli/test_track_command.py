@@ -64,7 +64,7 @@ def test_volumes_keep_one_id(anysam, volumes, prompts, tmp_path):
     told = prompts({"time": 0, "plane": 1, "object_id": 4, "mask": encode_mask(truth[0, 1])})
     out = tmp_path / "labels.zarr"
     code, stdout, _ = anysam("track", image, "--prompts", told, "-o", out)
-    assert (code, stdout) == (0, f"{out}\n")
+    assert (code, stdout) == (0, f"{out}\n{tmp_path / 'labels_lineage.csv'}\n")
     found = read_labels(out)
     assert (found.axes, found.scale) == ("TZYX", (1, 3, 0.5, 0.5))
     assert found.units == (None, "micrometer", "micrometer", "micrometer")
@@ -80,7 +80,7 @@ def test_volumes_are_followed_within_a_range(anysam, volumes, prompts, tmp_path)
     command = ("track", image, "--prompts", told, "-o", out, "-q", "--z-start", "1", "--stop", "1")
     assert anysam(*command)[0] == 0
     assert np.argwhere(tifffile.imread(out).any(axis=(2, 3))).tolist() == [[0, 1], [0, 2]]
-    np.save(tmp_path / "film.npy", np.load(image)[:, 0])
+    np.save(tmp_path / "film.npy", tifffile.imread(image)[:, 0])
     code, _, stderr = anysam(
         *("track", tmp_path / "film.npy", "--prompts", told, "-o", out, "--z-stop", "2", "--force")
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from napari_anysam.images.synthetic import synthetic_divisions
+from napari_anysam.images.synthetic import synthetic_divisions, synthetic_volume_divisions
 
 SHAPE = (12, 160, 160)
 
@@ -34,3 +34,16 @@ def test_daughters_do_not_touch_for_long():
     grown = np.pad(labels[-1] == one, 1)
     near = grown[2:, 1:-1] | grown[:-2, 1:-1] | grown[1:-1, 2:] | grown[1:-1, :-2]
     assert not (near & (labels[-1] == two)).any()
+
+
+def test_cells_of_volumes_divide_in_all_their_planes():
+    shape = (8, 6, 96, 96)
+    image, labels, parents = synthetic_volume_divisions(0, shape, divisions=1)
+    assert image.shape == labels.shape == shape
+    assert set(parents.values()) == {1}
+    (birth,) = {int(np.flatnonzero((labels == one).any(axis=(1, 2, 3)))[0]) for one in parents}
+    assert birth == 2
+    assert not (labels[birth:] == 1).any()
+    for one in parents:
+        assert (labels[birth] == one).any(axis=(1, 2)).sum() >= 3
+    np.testing.assert_array_equal(labels, synthetic_volume_divisions(0, shape, divisions=1)[1])

@@ -97,6 +97,15 @@ def test_volumes_divide_too():
     assert one.daughters[0].shape == (3, *SHAPE)
 
 
+def test_distances_are_in_the_unit_of_the_spacing():
+    lower, upper = np.zeros((2, 9, *SHAPE), bool)
+    lower[:3], upper[6:] = WHOLE, WHOLE  # four planes from one to the other
+    masks = [np.stack([WHOLE] * 9), *[lower | upper] * 3]
+    assert found(*masks, apart=4.5) == []
+    assert len(found(*masks, apart=4.5, spacing=(2, 1, 1))) == 1
+    assert found(*masks, apart=8.5, spacing=(2, 1, 1)) == []
+
+
 def test_a_missing_time_point_ends_what_was_waiting():
     series = [(0, {1: WHOLE}), (1, {1: SPLIT}), (3, {1: SPLIT}), (4, {1: SPLIT})]
     assert list(find_divisions(series)) == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from napari_anysam.segmentation.divisions import find_divisions
 from napari_anysam.segmentation.lifetimes import absences, living_masks
 from napari_anysam.segmentation.prompts import Prompt
-from napari_anysam.segmentation.seen_divisions import divisions_in
+from napari_anysam.segmentation.seen_divisions import divisions_in, divisions_in_volumes
 from napari_anysam.segmentation.session import Session
 from napari_anysam.segmentation.tracking_results import PropagationResult
 from napari_anysam.segmentation.windows import tight_window
@@ -49,6 +49,51 @@ def test_divisions_come_in_the_order_of_time():
     }
     found = [(one.time, one.parent) for one in divisions_in({**tracks, 9: {}})]
     assert found == [(3, 2), (3, 4), (5, 1)]
+
+
+def volumes_of(masks, depth, first=2):
+    """Lay masks (T, H, W) on several planes, one column smaller on each, as windows."""
+    tracks = {}
+    for time, mask in enumerate(masks):
+        tracks[time] = {}
+        for plane in range(depth):
+            section = mask.copy()
+            section[:plane] = False
+            window = tight_window(section)
+            if window is not None:
+                tracks[time][first + plane] = window
+    return tracks
+
+
+@given(st.integers(1, 5), st.tuples(st.integers(0, 12), st.integers(0, 40)), st.integers(1, 4))
+def test_bodies_of_volumes_are_daughters_on_all_their_planes(birth, place, depth):
+    tracks = volumes_of(dividing(birth, place), depth)
+    (seen,) = divisions_in_volumes({3: tracks})
+    assert (seen.parent, seen.time, seen.in_volumes) == (3, birth, True)
+    prompts, parents = seen.daughters(10)
+    assert parents == {10: 3, 11: 3}
+    born = np.zeros((2, 2 + depth, *SHAPE), int)
+    for prompt in prompts:
+        window = tight_window(prompt.mask, prompt.mask_origin)
+        born[prompt.object_id - 10, prompt.plane] += window.whole(SHAPE)
+    together = np.zeros(born.shape[1:], int)
+    for plane, window in tracks[birth].items():
+        together[plane] = window.whole(SHAPE)
+    assert np.array_equal(born.sum(axis=0), together)
+    for one in (10, 11):
+        own = [prompt for prompt in prompts if prompt.object_id == one]
+        assert own[0].mask.sum() == max(prompt.mask.sum() for prompt in own)
+    assert 2 <= seen.plane < 2 + depth
+
+
+def test_what_hangs_together_on_any_plane_is_one_body():
+    masks = dividing(3, (2, 5))
+    whole = dividing(99, (2, 5))
+    deep = volumes_of(masks, 3)
+    for time, mask in enumerate(whole):
+        deep[time][4] = tight_window(mask)
+    assert divisions_in_volumes({1: deep}) == []
+    assert len(divisions_in({1: {time: sections[2] for time, sections in deep.items()}})) == 1
 
 
 @pytest.fixture

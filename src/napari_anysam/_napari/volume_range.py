@@ -84,10 +84,10 @@ class VolumeRangeForm(QWidget):  # type: ignore[misc]  # Qt has no types here
         """Return what is chosen; None where nothing is offered."""
         if self._axes is None:
             return None
-        times = sorted((self.first_time.value(), self.last_time.value()))
-        planes = sorted((self.first_plane.value(), self.last_plane.value()))
+        first_time, last_time = sorted((self.first_time.value(), self.last_time.value()))
+        first_plane, last_plane = sorted((self.first_plane.value(), self.last_plane.value()))
         direction = _DIRECTIONS[self.direction.currentIndex()][1]
-        return VolumeRange(*times, *planes, direction)
+        return VolumeRange(first_time, last_time, first_plane, last_plane, direction)
 
 
 def _side_by_side(first: QSpinBox, last: QSpinBox) -> QHBoxLayout:

@@ -13,9 +13,17 @@ import numpy as np
 from scipy import ndimage as ndi
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-__all__ = ["STACK_SPACING", "synthetic_divisions", "synthetic_series", "synthetic_stack"]
+__all__ = [
+    "STACK_SPACING",
+    "synthetic_divisions",
+    "synthetic_series",
+    "synthetic_stack",
+    "synthetic_volume_divisions",
+]
 
 # Size of a voxel of the stack along (z, y, x) in pixels of the plane.
 STACK_SPACING = (3.0, 1.0, 1.0)
@@ -157,14 +165,78 @@ def synthetic_divisions(
     count, height, width = shape
     plane = (height, width)
     cells = [_random_cell(rng, centre) for centre in _spread(rng, plane, (1.0, 1.0), 70.0)]
-    numbers = list(range(1, len(cells) + 1))
-    due = np.linspace(count / 4, 3 * count / 4, min(divisions, len(cells))).astype(int).tolist()
     velocity = rng.normal(0, 1.0, (len(cells), 2))
     texture = _smooth_noise(rng, (512, 512), (3.0, 3.0))
     uneven = _uneven(rng, plane) * 12.0
     labels = np.zeros(shape, np.uint16)
     light = np.zeros(shape)
     parents: dict[int, int] = {}
+    family = _dividing(rng, cells, velocity, plane, count, divisions, parents)
+    for t, numbered in enumerate(family):
+        for number, cell in numbered:
+            _draw(labels[t], light[t], cell, number, 1.0, _carried(texture, cell, plane))
+        light[t] = ndi.gaussian_filter(light[t], 1.3) + uneven
+    return _photographed(rng, light), _renumbered(labels), _links_in(labels, parents)
+
+
+def synthetic_volume_divisions(
+    seed: int = 0, shape: tuple[int, int, int, int] = (12, 10, 192, 192), divisions: int = 2
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16], dict[int, int]]:
+    """Make a time series of volumes of moving cells, some of which divide within their plane.
+
+    A voxel measures ``STACK_SPACING``. Cells keep their depth, around the middle of the volume.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same series.
+    shape : (T, Z, Y, X)
+        Time points, planes, rows and columns.
+    divisions : int
+        As in ``synthetic_divisions``.
+
+    Returns
+    -------
+    image : uint16 array (T, Z, Y, X)
+    labels : uint16 array (T, Z, Y, X)
+        1 to N; a cell's number ends when it divides, and its daughters have numbers of their own.
+    parents : dict
+        Daughter to mother.
+    """
+    rng = np.random.default_rng(seed)
+    count, depth, *rest = shape
+    plane = (rest[0], rest[1])
+    cells = [_random_cell(rng, centre) for centre in _spread(rng, plane, (1.0, 1.0), 70.0)]
+    velocity = rng.normal(0, 1.0, (len(cells), 2))
+    texture = _smooth_noise(rng, (512, 512), (3.0, 3.0))
+    uneven = _uneven(rng, plane) * 12.0
+    labels = np.zeros(shape, np.uint16)
+    light = np.zeros(shape)
+    parents: dict[int, int] = {}
+    family = _dividing(rng, cells, velocity, plane, count, divisions, parents)
+    for t, numbered in enumerate(family):
+        for number, cell in numbered:
+            for z in range(depth):
+                scale = 1 - ((z - (depth - 1) / 2) / min(cell.height, depth / 2)) ** 2
+                if scale > 0:
+                    own = _carried(texture, cell, plane)
+                    _draw(labels[t, z], light[t, z], cell, number, np.sqrt(scale), own)
+        light[t] = ndi.gaussian_filter(light[t], (0.8, 1.3, 1.3)) + uneven
+    return _photographed(rng, light), _renumbered(labels), _links_in(labels, parents)
+
+
+def _dividing(
+    rng: np.random.Generator,
+    cells: list[_Cell],
+    velocity: NDArray[np.float64],
+    plane: tuple[int, int],
+    count: int,
+    divisions: int,
+    parents: dict[int, int],
+) -> Iterator[list[tuple[int, _Cell]]]:
+    """Yield numbers and cells of every time point; links are added to ``parents``."""
+    numbers = list(range(1, len(cells) + 1))
+    due = np.linspace(count / 4, 3 * count / 4, min(divisions, len(cells))).astype(int).tolist()
     for t in range(count):
         for mother in [number for number, when in enumerate(due, start=1) if when == t]:
             place = numbers.index(mother)
@@ -173,18 +245,18 @@ def synthetic_divisions(
             numbers[place : place + 1] = new
             cells[place : place + 1] = _daughters(rng, cells[place])
             velocity = np.insert(velocity, place, velocity[place], axis=0)
-        for number, cell in zip(numbers, cells, strict=True):
-            _draw(labels[t], light[t], cell, number, 1.0, _carried(texture, cell, plane))
-        light[t] = ndi.gaussian_filter(light[t], 1.3) + uneven
+        yield list(zip(numbers, cells, strict=True))
         _move(rng, cells, velocity, plane)
+
+
+def _links_in(labels: NDArray[np.uint16], parents: dict[int, int]) -> dict[int, int]:
+    """Return the links between cells that are seen, by their numbers without gaps."""
     present = np.unique(labels[labels > 0])
-    if len(present) < max(numbers):
-        parents = {
-            int(np.searchsorted(present, child)) + 1: int(np.searchsorted(present, mother)) + 1
-            for child, mother in parents.items()
-            if child in present and mother in present
-        }
-    return _photographed(rng, light), _renumbered(labels), parents
+    return {
+        int(np.searchsorted(present, child)) + 1: int(np.searchsorted(present, mother)) + 1
+        for child, mother in parents.items()
+        if child in present and mother in present
+    }
 
 
 def _daughters(rng: np.random.Generator, mother: _Cell) -> list[_Cell]:
