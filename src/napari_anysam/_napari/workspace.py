@@ -163,8 +163,7 @@ class Workspace:
             parents=dict(saved.parents),
             journal=list(saved.journal),
         )
-        for key, prompt in self.session.prompts.items():
-            self.prompts.replace(key, prompt, frame)
+        self.prompts.show(self.session.prompts, frame)
 
     @property
     def needs_store(self) -> bool:
