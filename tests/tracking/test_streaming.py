@@ -16,6 +16,7 @@ from discs import make_discs
 from napari_anysam import Prompt, load_model, propagate
 from napari_anysam.errors import CapabilityError, ImageError, PromptError
 from napari_anysam.images.planes import Planes
+from napari_anysam.networks import out_of_memory
 from napari_anysam.networks.sam import SamModel
 from napari_anysam.segmentation import reading_ahead
 from napari_anysam.segmentation.embedding_store import EmbeddingStore
@@ -198,6 +199,22 @@ def test_cancelling_while_a_plane_is_encoded_ends_the_run(nano, moving_discs):
         [box_of(labels, 1, 0)], cancelled=lambda: asked.append(1) or len(asked) > 3
     )
     assert list(results) == []
+
+
+def test_a_plane_with_many_objects_is_given_up_between_them(nano, moving_discs, monkeypatch):
+    followed = []
+
+    def anchor(*args):
+        followed.append(1)
+        return real(*args)
+
+    real = out_of_memory.anchor
+    monkeypatch.setattr(out_of_memory, "anchor", anchor)
+    mask = np.ones((4, 4), bool)
+    prompts = [Prompt(one, 0, mask=mask, mask_origin=(one * 5, 40)) for one in range(1, 13)]
+    tracker = Tracker(nano, Planes(moving_discs[0]), AS_IT_IS)
+    assert list(tracker.run(prompts, cancelled=lambda: len(followed) > 1)) == []
+    assert len(followed) == 2
 
 
 def test_a_later_result_holds_what_an_earlier_one_said(nano, moving_discs):

@@ -9,7 +9,7 @@ import pandas as pd
 from napari.layers import Labels, Points, Shapes
 from napari.utils.colormaps.standardize_color import transform_color
 
-from napari_anysam._napari.coordinates import corners_from_box, layer_map, spatial_shape
+from napari_anysam._napari.coordinates import layer_map, spatial_shape
 from napari_anysam._napari.drawn_prompts import (
     DrawnShape,
     PromptParts,
@@ -19,10 +19,11 @@ from napari_anysam._napari.drawn_prompts import (
     same_prompt,
     same_shapes,
 )
+from napari_anysam._napari.prompt_drawing import Additions, shapes_of
 from napari_anysam.segmentation.prompts import Prompt, merge_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -259,6 +260,15 @@ class PromptLayers:
         self._replace_points(key, drawn, frame.numbered(key[1]))
         self._replace_shapes(key, drawn, frame.numbered(key[1]))
 
+    def show(self, prompts: Mapping[PromptKey, Prompt], frame: PlaneFrame) -> None:
+        """Show prompts of which the layers show nothing yet, hundreds of them in one go."""
+        self.ensure()
+        drawn = {}
+        for key, prompt in prompts.items():
+            self._held.pop(key, None)
+            drawn[key] = self._take_held(key, prompt)
+        self._draw(drawn, frame, points=True, shapes=True)
+
     def _take_held(self, key: PromptKey, prompt: Prompt) -> PromptParts:
         """Hold what the layers do not show of a prompt, and return what they show."""
         once = self._once_held.get(key)
@@ -281,14 +291,9 @@ class PromptLayers:
             return
         defaults = layer.feature_defaults.iloc[0].to_dict()
         layer.remove([int(index) for index in np.flatnonzero(mine)])
-        if drawn.points:
-            coordinates = layer_map(self._image, layer)(frame.coordinates(drawn.points))
-            for point, positive in zip(coordinates, drawn.polarity, strict=True):
-                layer.feature_defaults = _meaning(key[0], positive=positive)
-                layer.add(point)
-        # Selected points would lend their meaning to the next one.
         layer.selected_data = set()
         layer.feature_defaults = defaults
+        self._draw({key: drawn}, frame, points=True)
 
     def _replace_shapes(self, key: PromptKey, drawn: PromptParts, frame: PlaneFrame) -> None:
         layer = self.shapes
@@ -307,24 +312,32 @@ class PromptLayers:
             return
         if mine:
             layer.remove([shape.index for shape in mine])
-        if drawn.box is not None:
-            self._add_shape(key[0], corners_from_box(drawn.box), "rectangle", frame)
-        if drawn.lasso is not None:
-            self._add_shape(key[0], drawn.lasso, "polygon", frame)
-        for stroke in drawn.scribbles:
-            self._add_shape(key[0], stroke.vertices, "path", frame, positive=stroke.positive)
+        self._draw({key: drawn}, frame, shapes=True)
 
-    def _add_shape(
-        self, object_id: int, pixels: Any, shape_type: str, frame: PlaneFrame, positive: bool = True
+    def _draw(
+        self,
+        drawn: Mapping[PromptKey, PromptParts],
+        frame: PlaneFrame,
+        *,
+        points: bool = False,
+        shapes: bool = False,
     ) -> None:
-        layer = self.shapes
-        if layer is None:
-            return
-        defaults = layer.feature_defaults.iloc[0].to_dict()
-        layer.feature_defaults = _meaning(object_id, positive=positive)
-        vertices = layer_map(self._image, layer)(frame.coordinates(pixels))
-        layer.add(vertices, shape_type=shape_type, edge_color=_STROKES[positive])
-        layer.feature_defaults = defaults
+        """Add the points, or the shapes, of prompts to their layers in one go."""
+        clicks, outlines = Additions(), Additions()
+        for key, parts in drawn.items():
+            there = frame.numbered(key[1])
+            if points and self.points is not None and parts.points:
+                to_layer = layer_map(self._image, self.points)
+                places = to_layer(there.coordinates(parts.points))
+                for place, positive in zip(places, parts.polarity, strict=True):
+                    clicks.add(place, key[0], positive=positive)
+            if shapes and self.shapes is not None:
+                to_layer = layer_map(self._image, self.shapes)
+                for pixels, kind, positive in shapes_of(parts):
+                    vertices = to_layer(there.coordinates(pixels))
+                    outlines.add(vertices, key[0], positive=positive, shape_type=kind)
+        clicks.into_points(self.points)
+        outlines.into_shapes(self.shapes, _STROKES)
 
     def _located_points(self, frame: PlaneFrame) -> tuple[Any, Any]:
         if self.points is None or not len(self.points.data):

@@ -169,8 +169,7 @@ class Workspace:
             missed=saved.missed,
             journal=list(saved.journal),
         )
-        for key, prompt in self.session.prompts.items():
-            self.prompts.replace(key, prompt, frame)
+        self.prompts.show(self.session.prompts, frame)
         self.unfinished = saved_run(saved)
 
     def unfinished_run(self) -> Unfinished | None:

@@ -70,10 +70,13 @@ class ObjectSummaries:
         same = session is self._session
         if same and session.revision == self._revision and found is self._found:
             return self._all
-        touched = session.touched_since(self._revision, reviews=False) if same else None
-        if touched is None:
+        changed = session.touched_since(self._revision, reviews=False) if same else None
+        touched: Collection[PromptKey]
+        if changed is None:
             self._masks, self._known = {}, {}
-            touched = {**session.kept, **session.prompts}.keys()
+            touched = (*session.kept, *session.prompts)
+        else:
+            touched = changed
         self._note(session, touched)
         stale = {object_id for object_id, _ in touched}
         before, known = self._found, self._known

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from napari_anysam.errors import Cancelled
 from napari_anysam.networks import out_of_memory
 from napari_anysam.segmentation.embedding_store import content_name
 from napari_anysam.segmentation.plane_pixels import MOST_PIXELS, WholePlane, WindowedPlane
@@ -84,7 +85,15 @@ class PlaneSource:
         self._held: OrderedDict[int, NDArray[Any]] = OrderedDict()
 
     def embedding(self, plane: int, region: Region) -> Embedding:
-        """Encode a region of a plane, or take it from the cache or the store."""
+        """Encode a region of a plane, or take it from the cache or the store.
+
+        Raises
+        ------
+        Cancelled
+            If that was asked for: a plane with hundreds of objects is given up between them.
+        """
+        if self.cancelled():
+            raise Cancelled("The run was cancelled.")
         key = (self._model.key, self.key(plane), region)
         embedding = self.cache.get(key)
         if embedding is None:
