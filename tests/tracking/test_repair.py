@@ -216,7 +216,7 @@ def test_both_passes_between_two_anchors_are_compared(locked):
     assert all(math.isnan(result.assessments[0].agreement) for result in first)
 
 
-def test_the_nearer_anchor_wins(locked):
+def test_the_nearer_anchor_counts_more(locked):
     twice = {}
     for result in locked:
         twice.setdefault(result.index, []).append(result.masks[0])

@@ -2,16 +2,17 @@
 
 On each side of the corrected plane the object is followed outward until it is as it was before
 (``EarlyStop``), or up to the nearest locked plane. If the object is known there, it is followed
-back from there too: the nearer one's answer wins, as in a run, and where the two disagree the plane
-is doubtful. Where the repair ended early there is nothing to come back for.
+back from there too: the answers of both sides are averaged (``repair_blend.py``), and where the two
+disagree the plane is doubtful. Where the repair ended early there is nothing to come back for.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_anysam.segmentation.repair_blend import SoftlyKept, blended
 from napari_anysam.segmentation.repair_plan import mask_before
-from napari_anysam.segmentation.tracking_merge import Assessed, merged
+from napari_anysam.segmentation.tracking_merge import Assessed
 from napari_anysam.segmentation.tracking_watch import Watch
 from napari_anysam.segmentation.windows import window_iou
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from napari_anysam.segmentation.confidence import DoubtLimits
     from napari_anysam.segmentation.repair_plan import Before, EarlyStop, Repair
-    from napari_anysam.segmentation.tracking_merge import Kept
     from napari_anysam.segmentation.tracking_pass import Follower
 
 __all__ = ["repaired"]
@@ -47,7 +47,7 @@ def repaired(
     for step in (1, -1):
         beyond, far = repair.beyond(step), repair.far_anchor(step)
         settling = _Settling(before, early_stop)
-        kept: dict[int, Kept] = {}
+        kept: dict[int, SoftlyKept] = {}
         for plane, found in _walk(repair, follower, limits, step, (repair.plane, *beyond)):
             if plane == repair.plane:
                 if step > 0:
@@ -55,7 +55,7 @@ def repaired(
                 continue
             yield plane, found
             if far is not None:
-                kept[plane] = found.kept()
+                kept[plane] = SoftlyKept.of(found)
             if settling.reached(plane, found):
                 break
         else:
@@ -82,13 +82,17 @@ class _Settling:
 
 
 def _compared(
-    corrected: int, far: int, back: Iterable[tuple[int, Assessed]], kept: dict[int, Kept]
+    corrected: int, far: int, back: Iterable[tuple[int, Assessed]], kept: dict[int, SoftlyKept]
 ) -> Iterator[tuple[int, Assessed]]:
-    """Put what was found on the way back beside what was found on the way out."""
+    """Average what was found on the way back with what was found on the way out."""
+    area = 0
     for plane, found in back:
+        known = found
         if plane != far:
-            nearer = abs(far - plane) < abs(plane - corrected)
-            yield plane, merged(kept.pop(plane).restored(), found, second_wins=nearer)
+            distances = abs(plane - corrected), abs(far - plane)
+            known = blended(kept.pop(plane).restored(), found, distances, area)
+            yield plane, known
+        area = known.assessment.area
 
 
 def _walk(

@@ -235,8 +235,8 @@ class Tracker:
         iterator of PropagationResult
             Of this object alone: the corrected plane, then those after it, then those before it,
             each from there outward. If a side was not stopped early, and the object is known on the
-            locked plane at its end, its planes come a second time, from there back: with the nearer
-            one's answer, and how far both agree.
+            locked plane at its end, its planes come a second time, from there back: with the
+            average of both answers, weighted by confidence and nearness, and how far both agree.
 
         Raises
         ------
