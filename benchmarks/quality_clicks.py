@@ -81,7 +81,8 @@ class Clicker:
         """Return the IoU after each click; it stays 1 where there is nothing left to click."""
         predictor = PlanePredictor(self._model, EmbeddingCache())
         pixels = WindowedPlane(self._planes, self._conditioning.at(plane), plane)
-        prompt, previous, mask = Prompt(1, plane), None, drawn
+        said: list[Prompt] = []
+        previous, mask = None, drawn
         ious = [1.0] * CLICKS
         for count in range(CLICKS):
             click = next_click(mask, truth)
@@ -89,7 +90,8 @@ class Clicker:
                 break
             clicks = Prompt(1, plane, points=[click.point], polarity=[click.positive])
             beside = _beside(way, clicks, drawn) if previous is None else None
-            prompt = merge_prompts([prompt, *([beside] if beside else []), clicks])[1, plane]
+            said += [clicks] if beside is None else [beside, clicks]
+            prompt = merge_prompts(said)[1, plane]
             previous = predictor.predict(pixels, plane, truth.shape, prompt, previous=previous)
             window = previous.best.window()
             mask = np.zeros_like(truth) if window is None else window.whole(truth.shape)

@@ -16,6 +16,7 @@ from napari_anysam.images.planes import Planes
 from napari_anysam.segmentation.embeddings import EmbeddingCache
 from napari_anysam.segmentation.repair_plan import EarlyStop, make_repair
 from napari_anysam.segmentation.tracking import Tracker
+from napari_anysam.segmentation.tracking_end import EndRule
 from napari_anysam.segmentation.windows import tight_window
 
 SHAPE = (12, 14)
@@ -185,6 +186,27 @@ def test_it_ends_where_the_object_does_and_there_was_nothing_before(nano, scene)
     )
     assert [result.index for result in results] == [2, 3, 4, 5, 6]
     assert not results[-1].masks.any()
+
+
+def test_beyond_its_former_end_the_object_has_to_be_found_for_sure(nano, scene):
+    stack, labels = scene
+    tracker = tracker_of(nano, stack)
+    logits = {
+        one.index: float(one.object_logits[0]) for one in tracker.run([mask_of(labels, 2, 4)])
+    }
+    doubted = EndRule(min(logits[5], logits[6]) / 1.2)  # enough to go on, but not to go on again
+    followed = {2: labels[2] == 2, 3: labels[3] == 2}
+
+    def answered(before, ending):
+        tracker = tracker_of(nano, stack, ending=ending)
+        results = tracker.repair([mask_of(labels, 2, 4)], 2, 4, before=before.get, stop=7, start=2)
+        return [one.index for one in results]
+
+    assert answered(followed, doubted) == [4, 3, 2]
+    assert answered(followed, EndRule(doubted.object_logit / 2)) == [4, 5, 6, 3, 2]
+    assert answered(followed, None) == [4, 5, 6, 3, 2]
+    assert answered({}, doubted) == [4, 5, 6, 3, 2]  # nothing was followed here before
+    assert answered({**followed, 5: labels[5] == 2, 6: labels[6] == 2}, doubted)[:3] == [4, 5, 6]
 
 
 @pytest.fixture(scope="module")
