@@ -3,14 +3,16 @@
     python benchmarks/quality.py --json benchmarks/results/quality.json --picture quality.png
     python benchmarks/quality.py --quick                  # a few objects of every image
     python benchmarks/quality.py --sets psc livecyte      # sets whose name holds one of these words
+    python benchmarks/quality.py --corrected 3            # also: followed, then corrected once
 
 Every image is shown to the network as ``segment`` and ``propagate`` show it by default: contrast
 "auto", region "auto". Clicks, boxes and corrections come from a simulated user
 (``quality_prompts.py``); objects of a stack are prompted on the plane where they are largest, and
 planes lie along the first axis of (Z, Y, X). Beside stand classical answers
 (``quality_classical.py``). A figure is the mean over objects; ``--most`` and ``--followed`` say how
-many, evenly spaced among all. Sets that are missing are left out, and said to be. With the shipped
-model everything takes about nine minutes of one core's time.
+many, evenly spaced among all. With ``--corrected``, so many of every stack are also corrected on
+one plane (``quality_correction.py``), which takes as long again. Sets that are missing are left
+out, and said to be. With the shipped model everything takes about nine minutes of one core's time.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from quality_correction import correction_table
 from quality_picture import draw_picture
 from quality_run import Limits, SetScores, measure_set
 from quality_sets import SETS, data_folder
@@ -112,6 +115,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", metavar="NAME", help="names, or parts of names")
     parser.add_argument("--most", type=int, default=30, help="objects of every image")
     parser.add_argument("--followed", type=int, default=8, help="objects followed in every stack")
+    parser.add_argument("--corrected", type=int, default=0, help="objects corrected in every stack")
     parser.add_argument("--quick", action="store_true", help="4 objects of every image, 2 followed")
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     parser.add_argument("--picture", type=Path, help="write best, median and worst to this PNG")
@@ -128,6 +132,9 @@ def main() -> None:
     if not found:
         sys.exit(f"There is nothing to measure; sets are {', '.join(row.name for row in SETS)}.")
     print(tables(found))
+    if options.corrected:
+        there = [row for row in rows if row.name in found]
+        print("", *correction_table(model, there, data_folder(), options.corrected), sep="\n")
     if options.json:
         write_json(options.json, report(model, limits, found))
     if options.picture:

@@ -1,8 +1,10 @@
 """What one correction is worth: objects followed, then repaired from one plane's true mask.
 
     python benchmarks/quality_correction.py --objects 3 --sets stardist ovule psc
+    python benchmarks/quality.py --corrected 3                  # the same table, among the others
 
-Every object gets a box on the plane where it is largest and is followed both ways. Then an
+Every object gets a box on the plane where it is largest and is followed both ways; through a stack
+until it ends (``EndRule``) and through time to the end, as in the window. Then an
 annotator corrects one plane, and ``Tracker.repair`` follows the object again from there: on the
 drawn plane with the lowest confidence (``PropagationResult.assessments``), as the review shows it,
 or on the truly worst one, which has the most wrong pixels, as the most that choosing can give.
@@ -31,10 +33,11 @@ from napari_anysam.segmentation.tracking import Tracker
 from napari_anysam.segmentation.tracking_end import EndRule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
-    from quality_sets import Sample, Target
+    from quality_sets import DataSet, Sample, Target
 
     from napari_anysam.networks.protocol import PromptableModel
 
@@ -131,35 +134,57 @@ def line(name: str, scores: Sequence[Score]) -> str:
     return f"| {name} | {len(scores)} | {' | '.join(figures)} | {seconds:.1f} |"
 
 
+def correction_table(
+    model: PromptableModel, rows: Iterable[DataSet], folder: Path, most: int
+) -> Iterator[str]:
+    """Yield the lines of the table, each as soon as it is measured.
+
+    Parameters
+    ----------
+    model : PromptableModel
+        One that can follow objects.
+    rows : iterable of DataSet
+        Sets without stacks have no line.
+    folder : Path
+        Where they lie.
+    most : int
+        Objects of every stack, evenly spaced among all.
+    """
+    corrected = "mask only | repaired | planes | s"
+    yield f"| set | objects | before | {corrected} | {corrected} | s of the run |"
+    yield f"|{'---|' * 12}"
+    for row in rows:
+        ending = None if row.through_time else EndRule()
+        scores = [
+            Annotator(model, sample, target, ending).score()
+            for sample in row.load(folder / row.folder)
+            if sample.is_stack
+            for target in _followable(sample, row.over, most)
+        ]
+        if scores:
+            yield line(row.name, scores)
+
+
+def _followable(sample: Sample, over: int, most: int) -> list[Target]:
+    """Return objects that are on more than their prompted plane."""
+    there = [
+        target
+        for target in targets_of(sample, over)
+        if (sample.labels == target.object_id).any(axis=(1, 2)).sum() > 1
+    ]
+    return evenly_spaced(there, most)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="anysam-nano")
     parser.add_argument("--objects", type=int, default=3, help="objects of every stack")
     parser.add_argument("--sets", nargs="+", default=[""], help="names, or parts of names")
-    parser.add_argument(
-        "--stop-at-ends", action="store_true", help="end objects as the window does in stacks"
-    )
     options = parser.parse_args()
-    ending = EndRule() if options.stop_at_ends else None
-    model, folder = load_model(options.model), data_folder()
-    corrected = "mask only | repaired | planes | s"
-    print(f"| set | objects | before | {corrected} | {corrected} | s of the run |")
-    print(f"|{'---|' * 12}")
-    for row in SETS:
-        if not any(word in row.name for word in options.sets):
-            continue
-        scores = []
-        for sample in row.load(folder / row.folder):
-            if sample.is_stack:
-                followable = [
-                    target
-                    for target in targets_of(sample, row.over)
-                    if (sample.labels == target.object_id).any(axis=(1, 2)).sum() > 1
-                ]
-                chosen = evenly_spaced(followable, options.objects)
-                scores += [Annotator(model, sample, target, ending).score() for target in chosen]
-        if scores:
-            print(line(row.name, scores), flush=True)
+    rows = [row for row in SETS if any(word in row.name for word in options.sets)]
+    model = load_model(options.model)
+    for words in correction_table(model, rows, data_folder(), options.objects):
+        print(words, flush=True)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,8 @@ class DataSet:
         Objects count whose largest area on one plane is over so many pixels.
     series : bool
         Also prompted in the first frame and followed through 12.
+    film : bool
+        Its planes are frames of a film.
     """
 
     name: str
@@ -103,6 +105,12 @@ class DataSet:
     load: Callable[[Path], Iterator[Sample]]
     over: int = 0
     series: bool = False
+    film: bool = False
+
+    @property
+    def through_time(self) -> bool:
+        """Whether the axis that objects are followed along is time."""
+        return self.series or self.film
 
 
 def data_folder() -> Path:
@@ -264,7 +272,7 @@ SETS = (
     DataSet("freesurfer", "freesurfer_brain_mr", _freesurfer),
     DataSet("psc", "psc_phase_timelapse", _tiff("raw.tif", "tracks.tif"), series=True),
     DataSet("livecyte", "livecyte_timelapse", _tiff("raw.tif", "tracks.tif"), series=True),
-    DataSet("davis schoolgirls", "davis_schoolgirls_video", _video),
-    DataSet("pumavos chair", "pumavos_chair_video", _video),
+    DataSet("davis schoolgirls", "davis_schoolgirls_video", _video, film=True),
+    DataSet("pumavos chair", "pumavos_chair_video", _video, film=True),
 )
 """Every set, in the order of the table."""

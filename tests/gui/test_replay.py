@@ -183,7 +183,7 @@ def test_a_propagation_is_made_again_after_a_correction_and_a_cancel(annotate, t
     work.labels[3, 38:42, 40:44] = 0
     work.viewer.dims.set_point(0, 5)
     work.control.go_to_object(1)
-    work.click((5, 40, 52))
+    draw_box(work, (5, 30, 40), (5, 30, 66), (5, 60, 66), (5, 60, 40))
     work.control.accept()
     work.propagate(first=3, last=6, direction="backward")
     loaded = save(work, tmp_path / "stack.anysam")
@@ -191,6 +191,24 @@ def test_a_propagation_is_made_again_after_a_correction_and_a_cancel(annotate, t
     assert [run.direction for run in runs] == ["both", "backward"]
     assert np.array_equal(replay(loaded, stack), work.labels)
     assert {index for index in range(7) if work.labels[index].any()} >= {1, 2, 3, 4, 5}
+
+
+def test_a_click_that_corrects_what_a_run_has_drawn_is_made_again(annotate, tmp_path):
+    stack = drifting_disc(4)
+    work = annotate(stack, name="stack")
+    work.viewer.dims.set_point(0, 1)
+    work.keep((1, 40, 34))
+    work.propagate()
+    work.labels[2, :, :38] = 0
+    work.viewer.dims.set_point(0, 2)
+    work.control.go_to_object(1)
+    work.click((2, 40, 30))
+    work.control.accept()
+    loaded = save(work, tmp_path / "stack.anysam")
+    corrected = loaded.session.kept[1, 2].recipe.asked[0].prompt
+    assert corrected.mask is not None
+    assert corrected.box is not None
+    assert np.array_equal(replay(loaded, stack), work.labels)
 
 
 def test_a_repair_is_made_again_with_what_was_reviewed(annotate, tmp_path):

@@ -33,8 +33,8 @@ def stack():
     return planes.clip(0, 255).astype(np.uint8)
 
 
-def answer(object_logit):
-    return Answer(REGION, np.ones(REGION.shape, np.float32), 0.7, object_logit)
+def answer(object_logit, score=0.7):
+    return Answer(REGION, np.ones(REGION.shape, np.float32), score, object_logit)
 
 
 def followed(model, stack, prompts, **options):
@@ -53,6 +53,24 @@ def test_an_object_ends_below_the_limit_and_stays_ended():
     assert (ended.score, ended.object_logit) == (0.7, -0.5)
     assert ends.known(1) is ended
     assert ends.known(2) is None
+
+
+def test_where_a_poor_mask_is_predicted_the_network_has_to_be_surer():
+    ends = Ends(EndRule(2.0))
+    poor = answer(3.5, score=0.3)
+    assert ends.note(1, poor) is poor
+    ended = ends.note(1, answer(3.25, score=0.3))
+    assert ended.window() is None
+    assert (ended.score, ended.object_logit) == (0.3, -0.25)
+    fair = answer(2.0, score=0.45)
+    assert ends.note(2, fair) is fair
+
+
+def test_at_0_only_what_the_network_no_longer_finds_ends():
+    ends = Ends(EndRule(0.0))
+    poor = answer(0.0, score=0.0)
+    assert ends.note(1, poor) is poor
+    assert ends.note(1, answer(-0.1, score=0.9)).window() is None
 
 
 def test_an_object_exists_again_in_another_pass():

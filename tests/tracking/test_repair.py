@@ -16,6 +16,7 @@ from napari_anysam.images.planes import Planes
 from napari_anysam.segmentation.embeddings import EmbeddingCache
 from napari_anysam.segmentation.repair_plan import EarlyStop, make_repair
 from napari_anysam.segmentation.tracking import Tracker
+from napari_anysam.segmentation.tracking_end import EndRule
 from napari_anysam.segmentation.windows import tight_window
 
 SHAPE = (12, 14)
@@ -187,6 +188,27 @@ def test_it_ends_where_the_object_does_and_there_was_nothing_before(nano, scene)
     assert not results[-1].masks.any()
 
 
+def test_beyond_its_former_end_the_object_has_to_be_found_for_sure(nano, scene):
+    stack, labels = scene
+    tracker = tracker_of(nano, stack)
+    logits = {
+        one.index: float(one.object_logits[0]) for one in tracker.run([mask_of(labels, 2, 4)])
+    }
+    doubted = EndRule(min(logits[5], logits[6]) / 1.2)  # enough to go on, but not to go on again
+    followed = {2: labels[2] == 2, 3: labels[3] == 2}
+
+    def answered(before, ending):
+        tracker = tracker_of(nano, stack, ending=ending)
+        results = tracker.repair([mask_of(labels, 2, 4)], 2, 4, before=before.get, stop=7, start=2)
+        return [one.index for one in results]
+
+    assert answered(followed, doubted) == [4, 3, 2]
+    assert answered(followed, EndRule(doubted.object_logit / 2)) == [4, 5, 6, 3, 2]
+    assert answered(followed, None) == [4, 5, 6, 3, 2]
+    assert answered({}, doubted) == [4, 5, 6, 3, 2]  # nothing was followed here before
+    assert answered({**followed, 5: labels[5] == 2, 6: labels[6] == 2}, doubted)[:3] == [4, 5, 6]
+
+
 @pytest.fixture(scope="module")
 def locked(nano, scene):
     """A correction between a prompted plane and a reviewed one, and what it answers."""
@@ -216,7 +238,7 @@ def test_both_passes_between_two_anchors_are_compared(locked):
     assert all(math.isnan(result.assessments[0].agreement) for result in first)
 
 
-def test_the_nearer_anchor_wins(locked):
+def test_the_nearer_anchor_counts_more(locked):
     twice = {}
     for result in locked:
         twice.setdefault(result.index, []).append(result.masks[0])

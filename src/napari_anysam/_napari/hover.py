@@ -10,6 +10,7 @@ from napari_anysam._napari.connections import Connections
 from napari_anysam._napari.coordinates import world_to_data
 from napari_anysam._napari.preview import Preview
 from napari_anysam._napari.reporting import report
+from napari_anysam._napari.standing_masks import beside, standing_window
 from napari_anysam.errors import ImageError
 from napari_anysam.segmentation.prompts import Prompt, merge_prompts
 
@@ -133,6 +134,9 @@ class HoverPreview(QObject):  # type: ignore[misc]  # Qt has no types here
         key = (work.object_id, frame.number)
         click = Prompt(*key, points=[(row, column)])
         known = work.session.prompts.get(key)
+        if known is None:
+            window = standing_window(work, work.object_id, frame)
+            known = None if window is None else beside(work, click, window, frame)
         return frame, click if known is None else merge_prompts([known, click])[key]
 
     def _show(self, answer: Answer) -> None:

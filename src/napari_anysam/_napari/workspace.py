@@ -11,7 +11,6 @@ from napari.layers import Image
 
 from napari_anysam._napari.appearance import Appearance
 from napari_anysam._napari.coordinates import current_frame, spatial_shape
-from napari_anysam._napari.from_label import found_window
 from napari_anysam._napari.label_store import BrushWindow, needs_store, store_layer, store_of
 from napari_anysam._napari.label_target import LabelTarget, can_hold
 from napari_anysam._napari.object_looks import colours_of, features_of
@@ -22,12 +21,13 @@ from napari_anysam._napari.prompt_layers import (
     make_labels,
     same_prompt,
 )
+from napari_anysam._napari.standing_masks import beside, standing_window
 from napari_anysam._napari.unfinished import Unfinished, saved_run
 from napari_anysam.errors import ImageError, PromptError, SessionError
 from napari_anysam.images.label_pyramid import LabelPyramid
 from napari_anysam.segmentation.journal import Write, Writing
 from napari_anysam.segmentation.object_summaries import ObjectSummaries
-from napari_anysam.segmentation.prompts import Prompt, merge_prompts
+from napari_anysam.segmentation.prompts import merge_prompts
 from napari_anysam.segmentation.session import PromptStep, Session, parts_of
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.label_census import FoundObject, LabelCensus
     from napari_anysam.segmentation.labels import LabelEdit
     from napari_anysam.segmentation.object_summaries import ObjectSummary
+    from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.recent_states import Reached
     from napari_anysam.segmentation.saved_session import SavedSession
     from napari_anysam.segmentation.session import KeptMask, PromptKey, Step
@@ -258,19 +259,23 @@ class Workspace:
         return changed
 
     def take_up_labels(self, changes: dict[PromptKey, Prompt | None], frame: PlaneFrame) -> None:
-        """Let the label of an object that was not made here be a part of its first prompt."""
-        census, target = self.census, self.target
+        """Let what the labels show of an object be a part of its first prompt on a plane.
+
+        That is what a run has drawn there, or the label of an object that was not made here.
+        """
         for key, prompt in changes.items():
-            if prompt is None or prompt.mask is not None or census is None or target is None:
+            if prompt is None or prompt.mask is not None or key in self.session.prompts:
                 continue
-            if key in self.session.prompts or key in self.session.kept:
+            here = frame.numbered(key[1])
+            window = standing_window(self, key[0], here)
+            rough = None if window is None else beside(self, prompt, window, here)
+            if window is None or rough is None:
                 continue
-            window = found_window(target.array, key[0], frame.numbered(key[1]), census)
-            if window is not None:
-                rough = Prompt(*key, mask=window.mask, mask_origin=window.origin)
+            if key not in self.session.kept:
                 self.standing[key] = window
-                changes[key] = merge_prompts([prompt, rough])[key]
-                self.prompts.replace(key, changes[key], frame)
+            changes[key] = merge_prompts([rough, prompt])[key]
+            self.prompts.hold(rough)
+            self.prompts.replace(key, changes[key], frame)
 
     def is_relabelled(self, frame: PlaneFrame) -> bool:
         """Whether prompts in the layers belong to other objects, or mean the opposite, now."""

@@ -235,8 +235,10 @@ class Tracker:
         iterator of PropagationResult
             Of this object alone: the corrected plane, then those after it, then those before it,
             each from there outward. If a side was not stopped early, and the object is known on the
-            locked plane at its end, its planes come a second time, from there back: with the nearer
-            one's answer, and how far both agree.
+            locked plane at its end, its planes come a second time, from there back: with the
+            average of both answers, weighted by confidence and nearness, and how far both agree.
+            Where a run had drawn the object beside the corrected plane and ``ending`` is given, a
+            side also stops beyond the object's former end unless the network is surer there.
 
         Raises
         ------
@@ -271,7 +273,8 @@ class Tracker:
         try:
             follower.anchor(lambda _: True)
             source.keep = True  # each side may be walked back
-            for plane, found in repaired(planned, follower, self._limits, before, early_stop):
+            answers = repaired(planned, follower, self._limits, before, early_stop, self._ending)
+            for plane, found in answers:
                 yield compose(plane, [(planned.object_id, found)], self._planes.plane_shape)
                 if cancelled():
                     return

@@ -1,8 +1,9 @@
 """Where an object ends: from there on a pass looks for it no more.
 
 A small network goes on painting beyond the end of an object, but is less sure there that the object
-is present. Behind the object's last prompt of a pass, the first plane on which it is too unsure is
-where it ends; between two prompts it exists. Measured in ``docs/benchmarks.md``.
+is present, or predicts a worse mask. Behind the object's last prompt of a pass, the first plane on
+which it is too unsure is where it ends; between two prompts it exists. Measured in
+``docs/benchmarks.md``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["EndRule", "Ends", "end_rule_for"]
 
+LOW_SCORE = 0.45
+"""Where the predicted IoU is below it, the network has to be surer that the object is there."""
+
+SURER = 1.75
+"""By so much."""
+
 
 @dataclass(frozen=True, slots=True)
 class EndRule:
@@ -33,9 +40,10 @@ class EndRule:
     Parameters
     ----------
     object_logit : float
-        On the first plane with an object logit below it. Networks differ: the shipped one has about
-        5 to 8 where an object is and 2 to 5 beyond its end. At 0 an object ends where the network
-        no longer finds it, and higher values end it sooner.
+        On the first plane with an object logit below it, or below 1.75 times it where the predicted
+        IoU is below 0.45. Networks differ: the shipped one has about 5 to 8 where an object is and
+        2 to 5 beyond its end. At 0 an object ends where the network no longer finds it, and higher
+        values end it sooner.
 
     Raises
     ------
@@ -51,6 +59,10 @@ class EndRule:
             raise OptionsError(
                 f"The object logit of EndRule is {self.object_logit!r}; use a number from 0 up."
             )
+
+    def limit(self, score: float) -> float:
+        """Return the object logit below which an answer with this predicted IoU is an end."""
+        return self.object_logit * (SURER if score < LOW_SCORE else 1.0)
 
 
 def end_rule_for(model: PromptableModel) -> EndRule:
@@ -85,16 +97,18 @@ class Ends:
     def note(self, number: int, answer: Answer) -> Answer:
         """Return an answer as it is, or without its mask if it ends the object.
 
-        The object logit of the latter is lower by the rule's, so that the end is as doubtful as the
+        The object logit of the latter is lower by the limit, so that the end is as doubtful as the
         network was near to going on.
         """
-        rule = self._rule
-        if rule is None or answer.object_logit >= rule.object_logit:
+        if self._rule is None:
+            return answer
+        limit = self._rule.limit(answer.score)
+        if answer.object_logit >= limit:
             return answer
         # One pixel stands for all.
         place = Region(answer.region.row, answer.region.column, 1, 1)
         logits = np.full(place.shape, NO_OBJECT_LOGIT, np.float32)
-        ended = Answer(place, logits, answer.score, answer.object_logit - rule.object_logit)
+        ended = Answer(place, logits, answer.score, answer.object_logit - limit)
         self._ended[number] = ended
         return ended
 
