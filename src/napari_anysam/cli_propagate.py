@@ -238,33 +238,45 @@ def _estimate(job: _Job, options: argparse.Namespace) -> RunEstimate:
     """Estimate the run from what the model cost here before; the model is not loaded."""
     import numpy as np
 
+    from napari_anysam.models.image_size import smaller_size
     from napari_anysam.models.measurements import default_measurements
     from napari_anysam.networks.device import choose_device
     from napari_anysam.segmentation.run_estimate import estimate_run, free_room, size_of_run
 
-    name, image_size = _named(options)
+    name, image_size, other_sizes = _named(options)
+    side = smaller_size(image_size, other_sizes=other_sizes)
     device = choose_device(options.device).type
     precision = None if options.precision == "auto" else options.precision
     free_memory, free_disk = free_room(options.output.resolve().parent)
     return estimate_run(
         size_of_run(job.plan, job.planes.plane_shape, image_size, options.region),
-        default_measurements().find(name, device, precision),
+        default_measurements().find_nearest(name, device, precision, image_size),
         image_size=image_size,
         label_bytes=np.dtype(job.dtype).itemsize,
         free_memory_bytes=free_memory,
         free_disk_bytes=free_disk,
+        smaller=None
+        if side is None
+        else size_of_run(job.plan, job.planes.plane_shape, side, options.region),
     )
 
 
-def _named(options: argparse.Namespace) -> tuple[str, int]:
-    """Return the model's name and the side of its input; only a file of one's own is loaded."""
+def _named(options: argparse.Namespace) -> tuple[str, int, bool]:
+    """Return the model's name, the side of its input, and whether it takes other sizes.
+
+    Only a file of one's own is loaded.
+    """
     from napari_anysam.models.catalogue import catalogue
+    from napari_anysam.models.image_size import check_image_size
 
     for spec in catalogue():
         if options.model in spec.all_names:
-            return spec.name, spec.image_size
+            side = check_image_size(
+                spec.name, spec.image_size, options.image_size, other_sizes=spec.other_sizes
+            )
+            return spec.name, side, spec.other_sizes
     model = load_model(options)
-    return model.name, model.image_size
+    return model.name, model.image_size, model.capabilities.other_sizes
 
 
 def _request(

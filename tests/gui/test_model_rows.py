@@ -97,7 +97,9 @@ def test_memory_and_speed_are_reported_ones_until_they_are_measured(row_of, meas
     assert (cell(before, "Speed"), cell(before, "Memory")) == ("", "(3.3 GB)")
     assert "graphics card: 3.3 GB in fp32" in before.details
     measurements.record(
-        Measurement("sam-vit-b", "cpu", "bf16", 4.5, 1_230_000_000, 2, "2026-01-01")
+        Measurement(
+            "sam-vit-b", "cpu", "bf16", 4.5, 1_230_000_000, 2, "2026-01-01", image_size=1024
+        )
     )
     row = row_of("sam-vit-b")
     assert (cell(row, "Speed"), cell(row, "Memory")) == ("4.5 s", "1.2 GB")

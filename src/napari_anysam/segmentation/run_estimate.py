@@ -3,7 +3,9 @@
 The model is simple, and errs to the high side: a plane costs one encode for each region and one
 following for each object, both as they were measured on this computer. As long as nothing was
 followed with a network, following one object counts as one encode, as it about is with SAM 2.1 tiny
-(303 of 146 GMAC for its memory attention at 1024 pixels, 31 of 24 at 512).
+(303 of 146 GMAC for its memory attention at 1024 pixels, 24 of 31 at 512). What was measured with
+another input is scaled: encoding with the pixels, following with the cube of the side, a little
+less than SAM 2.1 tiny gains with a smaller one (``docs/benchmarks.md``).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from napari_anysam.models.image_size import SMALLER_IMAGE_SIZE
 from napari_anysam.segmentation.regions import prompt_extent
 from napari_anysam.segmentation.tracking_regions import following_region
 
@@ -49,27 +52,26 @@ COMPRESSED = 0.05
 LONG_SECONDS = 3600.0
 """A run of more than this is worth a proposal."""
 
-SMALLER_INPUT = 512
-"""Models with a larger input have a smaller neighbour that follows well."""
-
 SPARE = 0.9
 """Part of what is free that a run may take."""
 
 EMBEDDING_BYTES = 18_000_000
 """An embedding of a network with an input of 1024 pixels, in fp32; less in proportion to it."""
 
-Remedy = Literal["model", "range", "shared", "objects", "region", "disk"]
-"""What would help: a smaller model, fewer planes, one encode of the plane for all objects, fewer
-objects at once, a smaller image, another disk."""
+Remedy = Literal["size", "model", "range", "shared", "objects", "region", "disk"]
+"""What would help: a smaller input of the network, a smaller model, fewer planes, one encode of the
+plane for all objects, fewer objects at once, a smaller image, another disk."""
 
 _IN_COMMAND: dict[Remedy, str] = {
-    "model": f"take a smaller model: medsam2 with an input of {SMALLER_INPUT} pixels, or "
-    "anysam-nano with 256.",
-    "range": "answer a part of the planes (--start, --stop).",
-    "shared": "let all objects share one encode of the plane (--region plane).",
-    "objects": "follow fewer objects at once, in runs of their own.",
-    "region": "take a smaller level of the pyramid (--level), or a region cut out of the image.",
-    "disk": "write to another disk, or make room on this one.",
+    "size": f"let the model see {SMALLER_IMAGE_SIZE} pixels (--image-size {SMALLER_IMAGE_SIZE}), "
+    "which gives coarser masks",
+    "model": f"take a smaller model: medsam2 with an input of {SMALLER_IMAGE_SIZE} pixels, or "
+    "anysam-nano with 256",
+    "range": "answer a part of the planes (--start, --stop)",
+    "shared": "let all objects share one encode of the plane (--region plane)",
+    "objects": "follow fewer objects at once, in runs of their own",
+    "region": "take a smaller level of the pyramid (--level), or a region cut out of the image",
+    "disk": "write to another disk, or make room on this one",
 }
 
 
@@ -117,7 +119,10 @@ class RunEstimate:
         Labels and state, while the run grows them.
     free_memory_bytes, free_disk_bytes : int
     guessed : bool
-        Whether nothing was followed here with this network, so that the time is rough.
+        Whether nothing was followed here with this network and input, so that the time is rough.
+    smaller_seconds : float or None
+        With an input of ``SMALLER_IMAGE_SIZE``; None where the network takes none or it is not
+        known.
     remedies : tuple of Remedy
         What would help, the most helpful first; empty where the run fits and ends within an hour.
     """
@@ -128,6 +133,7 @@ class RunEstimate:
     free_memory_bytes: int
     free_disk_bytes: int
     guessed: bool
+    smaller_seconds: float | None
     remedies: tuple[Remedy, ...]
 
     @property
@@ -141,7 +147,14 @@ class RunEstimate:
     @property
     def proposals(self) -> tuple[str, ...]:
         """The remedies for someone at the command line, each a sentence."""
-        return tuple(_IN_COMMAND[remedy] for remedy in self.remedies)
+        return self.told(_IN_COMMAND)
+
+    def told(self, words: Mapping[Remedy, str]) -> tuple[str, ...]:
+        """Return the remedies as sentences of these words, with the time where it is known."""
+        told = dict(words)
+        if self.smaller_seconds is not None:
+            told["size"] += f": about {_duration(self.smaller_seconds)}"
+        return tuple(f"{told[remedy]}." for remedy in self.remedies)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -150,7 +163,7 @@ class RunEstimate:
         if self.seconds is not None:
             time = f"about {_duration(self.seconds)}"
             if self.guessed:
-                time += " (rough: nothing was followed with this model on this computer yet)"
+                time += " (rough: nothing was followed like this on this computer yet)"
         return (
             f"time: {time}",
             f"memory: up to {_size(self.memory_bytes)}; {_size(self.free_memory_bytes)} free",
@@ -210,6 +223,7 @@ def estimate_run(
     free_disk_bytes: int,
     process_bytes: int = PROCESS_BYTES,
     cache_bytes: int = 0,
+    smaller: RunSize | None = None,
 ) -> RunEstimate:
     """Estimate a run.
 
@@ -217,7 +231,7 @@ def estimate_run(
     ----------
     size : RunSize
     measurement : Measurement or None
-        What the network costs on this computer.
+        What the network costs on this computer, best with this input.
     image_size : int
         Side of the network's square input.
     label_bytes : int
@@ -228,17 +242,22 @@ def estimate_run(
         What the program takes before the run; 0 where that is in memory already.
     cache_bytes : int
         Budget of the cache that the run fills, if it has one.
+    smaller : RunSize or None
+        The same run with an input of ``SMALLER_IMAGE_SIZE``, where the network takes such.
     """
-    seconds, guessed = None, False
+    seconds = smaller_seconds = None
+    guessed, network = False, 0.0
     if measurement is not None:
-        encode, follow = measurement.encode_seconds, measurement.track_seconds
-        guessed = follow is None
-        seconds = size.encodes * encode + size.visits * (encode if follow is None else follow)
+        growth = _growth(measurement, image_size)
+        guessed = measurement.track_seconds is None or growth != 1
+        seconds = _seconds(size, measurement, image_size)
+        network = measurement.memory_bytes * max(1.0, growth**2)
+        if smaller is not None:
+            smaller_seconds = _seconds(smaller, measurement, SMALLER_IMAGE_SIZE)
     one_memory = MEMORY_BYTES * (image_size / 1024) ** 2
     memories = (size.objects * RECENT + 2 * size.anchors) * one_memory
     # Labels and highest logits; masks of all objects; float logits of one object at a time.
     drawing = size.plane_pixels * (8 + size.objects + 8)
-    network = 0 if measurement is None else measurement.memory_bytes
     embeddings = size.encodes * EMBEDDING_BYTES * (image_size / 1024) ** 2
     held = HELD_BYTES + min(cache_bytes, embeddings)
     memory = int(process_bytes + held + network + memories + drawing + size.waiting_bytes)
@@ -250,9 +269,11 @@ def estimate_run(
         free_memory_bytes=free_memory_bytes,
         free_disk_bytes=free_disk_bytes,
         guessed=guessed,
+        smaller_seconds=smaller_seconds,
         remedies=(),
     )
-    return replace(estimate, remedies=tuple(_remedies(estimate, size, image_size)))
+    remedies = _remedies(estimate, size, image_size, can_shrink=smaller is not None)
+    return replace(estimate, remedies=tuple(remedies))
 
 
 def free_room(folder: Path) -> tuple[int, int]:
@@ -260,6 +281,18 @@ def free_room(folder: Path) -> tuple[int, int]:
     import psutil
 
     return int(psutil.virtual_memory().available), shutil.disk_usage(folder).free
+
+
+def _growth(measurement: Measurement, image_size: int) -> float:
+    """Return the side of an input over that of the one which was measured."""
+    return 1.0 if measurement.image_size is None else image_size / measurement.image_size
+
+
+def _seconds(size: RunSize, measurement: Measurement, image_size: int) -> float:
+    growth = _growth(measurement, image_size)
+    encode = measurement.encode_seconds * growth**2
+    follow = measurement.track_seconds
+    return size.encodes * encode + size.visits * (encode if follow is None else follow * growth**3)
 
 
 def _reached(plan: Plan, number: int, step: int) -> NDArray[np.bool_]:
@@ -315,12 +348,16 @@ def _regions(
     return found
 
 
-def _remedies(estimate: RunEstimate, size: RunSize, image_size: int) -> Iterator[Remedy]:
+def _remedies(
+    estimate: RunEstimate, size: RunSize, image_size: int, *, can_shrink: bool
+) -> Iterator[Remedy]:
     """Say what would help, the most helpful first."""
     slow = (estimate.seconds or 0.0) > LONG_SECONDS
     crowded = estimate.memory_bytes > SPARE * estimate.free_memory_bytes
     if slow or crowded:
-        if image_size > SMALLER_INPUT:
+        if can_shrink and (estimate.smaller_seconds or 0.0) <= (estimate.seconds or 0.0):
+            yield "size"
+        if image_size > SMALLER_IMAGE_SIZE:
             yield "model"
         yield "range"
     if slow and size.encodes >= 2 * size.planes * max(1, size.objects // 2):
