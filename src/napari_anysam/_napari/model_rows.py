@@ -296,7 +296,7 @@ def _measured(measurement: Measurement | None) -> str:
 
 def _seen(measurement: Measurement) -> str:
     side = measurement.image_size
-    return "" if side is None else f" with {side} x {side} pixels"
+    return "" if side is None else f" with {side} pixels"
 
 
 def _share(done: int, total: int | None) -> str:
