@@ -112,7 +112,8 @@ def _reported(record: dict[str, Any]) -> str:
 def _here(record: dict[str, Any]) -> str:
     from napari_anysam.models.measurements import Measurement
 
-    latest = max(record["measured"], key=lambda one: str(one["date"]), default=None)
+    alike = [one for one in record["measured"] if one["image_size"] == record["image_size"]]
+    latest = max(alike, key=lambda one: str(one["date"]), default=None)
     return "" if latest is None else Measurement(**latest).figures
 
 

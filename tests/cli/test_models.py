@@ -15,7 +15,9 @@ from napari_anysam.models.store import builtin_folder, default_store
 from tiny_sam import save_vit_b
 
 CONTENT = bytes(range(256)) * 100
-MEASURED = Measurement("sam2.1-tiny", "cpu", "bf16", 1.36, 890_000_000, 2, "2026-05-01T10:00:00Z")
+MEASURED = Measurement(
+    "sam2.1-tiny", "cpu", "bf16", 1.36, 890_000_000, 2, "2026-05-01T10:00:00Z", image_size=1024
+)
 
 
 @pytest.fixture(autouse=True)

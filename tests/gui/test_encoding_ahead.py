@@ -126,6 +126,7 @@ def test_quick_models_encode_ahead_by_themselves(loaded_model, monkeypatch, tmp_
         memory_bytes=1,
         threads=1,
         date="2026-01-01T00:00:00+00:00",
+        image_size=loaded_model.image_size,
     )
     work = Work(drifting_disc(), name="stack")
     try:

@@ -21,6 +21,7 @@ from napari_anysam._napari.active_model import active_model
 from napari_anysam._napari.downloads import downloads
 from napari_anysam._napari.model_manager import ModelManagerWidget
 from napari_anysam._napari.model_rows import COLUMNS
+from napari_anysam.models import image_size
 from napari_anysam.models.catalogue import catalogue, find_model
 from napari_anysam.models.download import downloaded_bytes
 from napari_anysam.models.measurements import Measurement, default_measurements
@@ -215,7 +216,9 @@ class TestWhatIsSaid:
 
     def test_what_was_measured_is_shown_when_the_mouse_comes_back(self, qtbot, manager):
         default_measurements().record(
-            Measurement("sam-vit-b", "cpu", "bf16", 4.5, 1_230_000_000, 2, "2026-01-01")
+            Measurement(
+                "sam-vit-b", "cpu", "bf16", 4.5, 1_230_000_000, 2, "2026-01-01", image_size=1024
+            )
         )
         QApplication.sendEvent(manager, QEnterEvent(QPointF(3, 3), QPointF(3, 3), QPointF(3, 3)))
         qtbot.waitUntil(lambda: cell(manager, "SAM ViT-B", "Speed") == "4.5 s")
@@ -245,6 +248,27 @@ class TestActivating:
         assert active.busy
         qtbot.waitUntil(lambda: not active.busy, timeout=60_000)
         assert (active.name, active.model.precision) == ("model_0", "bf16")
+
+    def test_a_model_that_sees_one_size_offers_no_other(self, manager):
+        assert manager.image_size.chosen is None
+        assert not manager.image_size.isEnabled()
+        assert "images of one size" in manager.image_size.toolTip()
+
+    def test_fewer_pixels_are_chosen_and_given_back(self, qtbot, manager, active, monkeypatch):
+        # As if the shipped network, which sees 256 pixels, were one of those that see 1024.
+        monkeypatch.setattr(image_size, "SMALLER_IMAGE_SIZE", 128)
+        manager.image_size.setItemData(1, 128)
+        manager._refresh()
+        assert manager.image_size.isEnabled()
+        qtbot.keyClick(manager.image_size, Qt.Key.Key_Down)
+        assert active.busy
+        qtbot.waitUntil(lambda: not active.busy, timeout=60_000)
+        assert (active.name, active.model.image_size) == ("model_0", 128)
+        assert manager.image_size.isEnabled()
+        click_radio(qtbot, manager, "model_1.safetensors")  # it sees what it was made for
+        qtbot.waitUntil(lambda: not active.busy, timeout=60_000)
+        assert (active.name, active.model.image_size) == ("model_1", 256)
+        assert manager.image_size.chosen is None
 
     def test_follows_a_request_made_elsewhere(self, qtbot, manager, active, files):
         active.request(files[1], precision="bf16")

@@ -97,11 +97,20 @@ def test_memory_and_speed_are_reported_ones_until_they_are_measured(row_of, meas
     assert (cell(before, "Speed"), cell(before, "Memory")) == ("", "(3.3 GB)")
     assert "graphics card: 3.3 GB in fp32" in before.details
     measurements.record(
-        Measurement("sam-vit-b", "cpu", "bf16", 4.5, 1_230_000_000, 2, "2026-01-01")
+        Measurement(
+            "sam-vit-b", "cpu", "bf16", 4.5, 1_230_000_000, 2, "2026-01-01", image_size=1024
+        )
     )
     row = row_of("sam-vit-b")
     assert (cell(row, "Speed"), cell(row, "Memory")) == ("4.5 s", "1.2 GB")
-    assert "Measured here on cpu in bf16: 4.5 s an image, 1.2 GB of memory." in row.details
+    measured = "Measured here on cpu in bf16 with 1024 pixels: 4.5 s an image, 1.2 GB of memory."
+    assert measured in row.details
+
+
+def test_what_another_size_costs_is_not_taken_for_the_model_as_it_was_made(row_of, measurements):
+    figures = ("sam2.1-tiny", "cpu", "fp32", 0.9, 600_000_000, 2, "2026-01-01")
+    measurements.record(Measurement(*figures, image_size=512))
+    assert cell(row_of("sam2.1-tiny"), "Speed") == ""
 
 
 def test_details_name_the_hash_and_what_to_cite(row_of):

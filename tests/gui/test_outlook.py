@@ -14,6 +14,7 @@ from napari_anysam._napari import outlook
 from napari_anysam._napari.propagation import StackRange
 from napari_anysam._napari.status import Stage
 from napari_anysam.images.axis_view import AxisView
+from napari_anysam.models import image_size
 from napari_anysam.models.measurements import Measurement
 
 
@@ -69,6 +70,23 @@ def test_what_does_not_fit_is_told_with_what_helps(work, measured, monkeypatch):
     assert "From and To" in said.details
     assert "--" not in said.details
     assert "disk" in said.details
+
+
+def test_fewer_pixels_are_proposed_where_the_model_takes_them(work, measured, monkeypatch):
+    work.click((0, 40, 30))
+    monkeypatch.setattr(outlook, "free_room", lambda _folder: (10**8, 10**12))
+    assert "image size" not in words(work).details  # the shipped model sees 256 pixels anyway
+    monkeypatch.setattr(image_size, "SMALLER_IMAGE_SIZE", 128)
+    control = work.control
+    said = outlook.outlook_of(
+        control.workspace,
+        control.workspace.frame(),
+        StackRange(0, 0, 6),
+        control._clicking.running.model,
+        [Prompt(1, 0, box=(30, 20, 50, 40))],
+        10**9,
+    )
+    assert "in the model manager, which gives coarser masks: about" in said.details
 
 
 def test_a_range_that_cannot_be_run_is_told(work):

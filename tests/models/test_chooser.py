@@ -117,7 +117,9 @@ class TestReasons:
         assert f"on {cores} cores, estimated" in reason
 
     def test_take_the_speed_that_was_measured_here(self):
-        one = Measurement("sam2.1-tiny", "cpu", "bf16", 1.36, GB, 2, "2026-05-01T10:00:00+00:00")
+        one = Measurement(
+            "sam2.1-tiny", "cpu", "bf16", 1.36, GB, 2, "2026-05-01T10:00:00+00:00", image_size=1024
+        )
         default_measurements().record(one)
         reason = self.reason("sam2.1-tiny", "natural", LAPTOP)
         assert "measured here: 1.4 s an image, 1000 MB on cpu in bf16" in reason
@@ -134,7 +136,9 @@ class TestReasons:
 
 
 def test_a_model_that_was_slow_here_goes_behind_the_quick_ones():
-    one = Measurement("sam2.1-tiny", "cpu", "fp32", 9.0, GB, 1, "2026-05-01T10:00:00+00:00")
+    one = Measurement(
+        "sam2.1-tiny", "cpu", "fp32", 9.0, GB, 1, "2026-05-01T10:00:00+00:00", image_size=1024
+    )
     default_measurements().record(one)
     assert names("natural", LAPTOP)[0] == "mobile-sam"
     assert names("natural", WORKSTATION)[0] == "sam2.1-large"

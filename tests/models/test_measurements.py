@@ -37,7 +37,13 @@ def test_the_best_time_and_the_highest_memory_are_kept(measurements):
 
 @pytest.mark.parametrize(
     "change",
-    [{"model": "sam-vit-b"}, {"device": "cuda"}, {"precision": "bf16"}, {"threads": 8}],
+    [
+        {"model": "sam-vit-b"},
+        {"device": "cuda"},
+        {"precision": "bf16"},
+        {"threads": 8},
+        {"image_size": 512},
+    ],
 )
 def test_what_was_measured_otherwise_is_kept_apart(measurements, change):
     measurements.record(ONE)
@@ -54,6 +60,17 @@ def test_the_latest_of_those_asked_for_is_found(measurements):
     assert measurements.find("sam2.1-tiny", "cpu") == half
     assert measurements.find("sam2.1-tiny", "cpu", "fp32") == ONE
     assert measurements.find("sam2.1-tiny", "mps") is None
+
+
+def test_the_nearest_is_of_that_input_if_it_was_measured(measurements):
+    made = replace(ONE, image_size=1024)
+    measurements.record(made)
+    assert measurements.find("sam2.1-tiny", image_size=512) is None
+    assert measurements.find_nearest("sam2.1-tiny", "cpu", None, 512) == made
+    small = replace(ONE, image_size=512, date="2026-04-01T10:00:00+00:00")
+    measurements.record(small)
+    assert measurements.find_nearest("sam2.1-tiny", "cpu", None, 512) == small
+    assert measurements.find_nearest("sam2.1-tiny", "cpu", "fp32", 1024) == made
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hydra.utils import instantiate
 
 import napari_anysam as anysam
 from faults import decoder_of, no_room_for
-from napari_anysam.models.catalogue import DEFAULT_MODEL, find_model
+from napari_anysam.models.catalogue import DEFAULT_MODEL, catalogue, find_model
 from napari_anysam.models.checkpoint import read_checkpoint
 from napari_anysam.models.store import builtin_folder, default_store
 from napari_anysam.networks import out_of_memory
@@ -70,6 +70,10 @@ class TrackingConformance(Conformance):
         expected = model.network.state_dict()
         for name, tensor in found.network.state_dict().items():
             assert torch.equal(tensor, expected[name])
+
+    def test_the_catalogue_says_whether_it_takes_other_sizes(self, model):
+        members = [spec for spec in catalogue() if spec.family == self.family]
+        assert {spec.other_sizes for spec in members} == {model.capabilities.other_sizes}
 
     def test_objects_are_followed_in_half_precision(self, model, tensors, embedding):
         exact = followed(model, embedding)

@@ -43,7 +43,7 @@ from napari_anysam.segmentation.session_values import Describing
 from napari_anysam.segmentation.windows import tight_window
 
 SHAPE = (3, 6, 7)
-MODEL = ModelRecord("anysam-nano", "sam2:abc:fp32:512", "cpu", "fp32", 1)
+MODEL = ModelRecord("anysam-nano", "sam2:abc:fp32:512", "cpu", "fp32", 1, 512)
 IMAGE = ImageRecord("cells", "/data/cells.tif", SHAPE, False, "0" * 64)
 
 finite = st.floats(-1e6, 1e6)

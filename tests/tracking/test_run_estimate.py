@@ -105,6 +105,44 @@ def test_a_run_of_hours_is_worth_a_proposal():
     assert not any("medsam2" in one for one in estimate_for(size, image_size=256).proposals)
 
 
+def smaller_run(count):
+    """The same run with images of 512 pixels, and what is said where the network takes them."""
+    prompts = boxes((100, 100), (1800, 1800))
+    plan = make_plan(prompts, SHAPE, count)
+    large, small = (size_of_run(plan, SHAPE, side, "auto") for side in (1024, 512))
+    measured = replace(MEASURED, image_size=1024)
+    said = estimate_run(
+        large,
+        measured,
+        image_size=1024,
+        label_bytes=2,
+        free_memory_bytes=10**12,
+        free_disk_bytes=10**12,
+        smaller=small,
+    )
+    return small, measured, said
+
+
+def test_fewer_pixels_are_proposed_first_with_their_time():
+    small, measured, said = smaller_run(2000)
+    assert said.remedies[0] == "size"
+    assert said.smaller_seconds == small.encodes * 2.0 / 4 + small.visits * 3.0 / 8
+    assert said.smaller_seconds < said.seconds
+    hours = said.smaller_seconds / 3600
+    assert said.proposals[0].startswith("let the model see 512 pixels (--image-size 512)")
+    assert said.proposals[0].endswith(f"masks: about {60 * hours:.0f} min.")
+    followed = estimate_for(small, measured, image_size=512)
+    assert followed.seconds == said.smaller_seconds
+    assert followed.guessed  # nothing was followed with 512 pixels yet
+    assert "size" not in followed.remedies
+
+
+def test_fewer_pixels_are_not_proposed_where_they_do_not_help():
+    assert not smaller_run(5)[2].remedies
+    size = size_for(boxes((100, 100)), count=5000)
+    assert "size" not in estimate_for(size).remedies  # the network sees one size only
+
+
 def test_what_does_not_fit_is_told():
     size = size_for(boxes((100, 100), (1800, 1800)))
     crowded = estimate_for(size, memory=10**9)
@@ -212,7 +250,17 @@ def measurements(tmp_path, monkeypatch):
 
 def test_a_run_measures_what_following_costs(nano, moving_discs, measurements):
     tracker = Tracker(nano, Planes(moving_discs[0]), AS_IT_IS)
-    known = Measurement(nano.name, "cpu", "fp32", 1e-6, 10**8, threads=1, date="2026", encodes=3)
+    known = Measurement(
+        nano.name,
+        "cpu",
+        "fp32",
+        1e-6,
+        10**8,
+        threads=1,
+        date="2026",
+        encodes=3,
+        image_size=nano.image_size,
+    )
     measurements.record(known)
     prompt = Prompt(1, 0, mask=moving_discs[1][0] == 1)
     assert len(list(tracker.run([prompt]))) == len(moving_discs[0])
@@ -223,7 +271,17 @@ def test_a_run_measures_what_following_costs(nano, moving_discs, measurements):
 
 
 def test_a_short_run_measures_nothing(nano, moving_discs, measurements):
-    known = Measurement(nano.name, "cpu", "fp32", 1e-6, 10**8, threads=1, date="2026", encodes=3)
+    known = Measurement(
+        nano.name,
+        "cpu",
+        "fp32",
+        1e-6,
+        10**8,
+        threads=1,
+        date="2026",
+        encodes=3,
+        image_size=nano.image_size,
+    )
     measurements.record(known)
     tracker = Tracker(nano, Planes(moving_discs[0][:5]), AS_IT_IS)
     assert list(tracker.run([Prompt(1, 0, mask=moving_discs[1][0] == 1)]))

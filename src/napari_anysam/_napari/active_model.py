@@ -48,6 +48,7 @@ class Request:
     device: str = "auto"
     precision: str = "auto"
     variant: str | None = None
+    image_size: int | None = None
 
     @property
     def title(self) -> str:
@@ -134,6 +135,7 @@ class ActiveModel:
         device: str = "auto",
         precision: str = "auto",
         variant: str | None = None,
+        image_size: int | None = None,
     ) -> None:
         """Load a model in the background and make it the active one; returns at once.
 
@@ -141,10 +143,10 @@ class ActiveModel:
         ----------
         name_or_path : str or Path
             Catalogue name, or path of a checkpoint file.
-        device, precision, variant : str
+        device, precision, variant, image_size
             As in ``napari_anysam.load_model``.
         """
-        request = Request(name_or_path, device, precision, variant)
+        request = Request(name_or_path, device, precision, variant, image_size)
         self._generation += 1
         if self._future is not None:
             self._future.cancel()
@@ -202,6 +204,7 @@ class ActiveModel:
                 request.device,
                 request.precision,
                 request.variant,
+                request.image_size,
                 report=report,
             )
             if isinstance(request.name_or_path, Path):

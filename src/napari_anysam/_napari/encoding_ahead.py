@@ -12,7 +12,7 @@ from napari_anysam._napari.pixels import plane_source
 from napari_anysam._napari.reporting import report
 from napari_anysam._napari.visible import visible_box
 from napari_anysam.errors import Cancelled
-from napari_anysam.models.measurements import default_measurements
+from napari_anysam.networks.measuring import known_cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,7 +160,7 @@ class EncodingAhead:
 
     def _is_quick(self, model: PromptableModel) -> bool:
         if self._measured is None or self._measured[0] != model.key:
-            known = default_measurements().find(model.name, model.device.type, model.precision)
+            known = known_cost(model)
             if known is None:
                 return False
             self._measured = model.key, known.encode_seconds < QUICK_SECONDS

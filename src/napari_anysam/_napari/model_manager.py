@@ -28,6 +28,7 @@ from napari_anysam._napari.active_model import Request, active_model
 from napari_anysam._napari.background import Background
 from napari_anysam._napari.downloads import downloads
 from napari_anysam._napari.hub_panel import HubPanel
+from napari_anysam._napari.image_size_choice import ImageSizeChoice
 from napari_anysam._napari.model_chooser import LINK_COLOUR, ModelChooser
 from napari_anysam._napari.model_rows import ModelRow, progress_words, resolve_rows
 from napari_anysam._napari.model_table import ModelTable
@@ -89,6 +90,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.question.answered.connect(self._ask)
         self.device.textActivated.connect(self._reload)
         self.precision.textActivated.connect(self._reload)
+        self.image_size.activated.connect(self._reload)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
         """Catch up with the active model, and follow it while the dock can be seen."""
@@ -150,6 +152,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.precision.setToolTip(
             "auto takes half precision where this computer is faster in it; fp32 is exact."
         )
+        self.image_size = ImageSizeChoice()
         self.progress = QProgressBar()
         self.progress.setRange(0, 0)  # moves to and fro: nobody knows how long it takes
         self.progress.setTextVisible(False)
@@ -165,6 +168,7 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         form = QFormLayout()
         form.addRow("Device", self.device)
         form.addRow("Precision", self.precision)
+        form.addRow("Image size", self.image_size)
         layout = QVBoxLayout(self)
         layout.addWidget(self.state)
         layout.addWidget(self.hint)
@@ -220,6 +224,8 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         if request is not None:
             _select(self.device, request.device)
             _select(self.precision, request.precision)
+        loaded = None if self._active.busy else self._active.model
+        self.image_size.show_model(loaded, request)
         if self._active.model is not None:
             self._render_devices()
 
@@ -278,16 +284,17 @@ class ModelManagerWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             return None
         return next((row for row in self.table.rows if _is_of(request, row)), None)
 
-    def _reload(self, _text: str) -> None:
-        """Take a new device or precision for the model that is active or on its way."""
+    def _reload(self, _choice: str | int) -> None:
+        """Take a new device, precision or image size for the model that is active or on its way."""
         request = self._active.requested
         if request is not None:
-            self._ask(request.name_or_path)
+            self._ask(request.name_or_path, image_size=self.image_size.chosen)
 
-    def _ask(self, target: str | Path, variant: str | None = None) -> None:
-        self._active.request(
-            target, self.device.currentText(), self.precision.currentText(), variant
-        )
+    def _ask(
+        self, target: str | Path, variant: str | None = None, image_size: int | None = None
+    ) -> None:
+        device, precision = self.device.currentText(), self.precision.currentText()
+        self._active.request(target, device, precision, variant, image_size)
         self._render()
 
     def _choose_file(self) -> None:

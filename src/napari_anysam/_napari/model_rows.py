@@ -231,7 +231,7 @@ def _catalogue_row(
 ) -> ModelRow:
     path = store.find(spec)
     arrived = 0 if path is not None or spec.builtin else downloaded_bytes(spec, store)
-    measurement = measurements.find(spec.name)
+    measurement = measurements.find(spec.name, image_size=spec.image_size)
     return ModelRow(
         place=place,
         target=spec.name,
@@ -288,10 +288,15 @@ def _measured(measurement: Measurement | None) -> str:
     if measurement is None:
         return ""
     return (
-        f"Measured here on {measurement.device} in {measurement.precision}: "
+        f"Measured here on {measurement.device} in {measurement.precision}{_seen(measurement)}: "
         f"{readable_seconds(measurement.encode_seconds)} an image, "
         f"{readable_size(measurement.memory_bytes)} of memory."
     )
+
+
+def _seen(measurement: Measurement) -> str:
+    side = measurement.image_size
+    return "" if side is None else f" with {side} pixels"
 
 
 def _share(done: int, total: int | None) -> str:

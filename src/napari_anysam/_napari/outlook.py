@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_anysam._napari.status import seconds_in_words
 from napari_anysam.errors import PromptError
+from napari_anysam.models.image_size import SMALLER_IMAGE_SIZE, smaller_size
 from napari_anysam.models.measurements import default_measurements
 from napari_anysam.segmentation.run_estimate import estimate_run, free_room, size_of_run
 from napari_anysam.segmentation.tracking_plan import make_plan
@@ -29,6 +30,8 @@ __all__ = ["Outlook", "outlook_in_words", "outlook_of"]
 _LABEL_BYTES = 4
 
 _IN_WINDOW: dict[Remedy, str] = {
+    "size": f"choose {SMALLER_IMAGE_SIZE} as the image size in the model manager, which gives "
+    "coarser masks",
     "model": "choose a smaller model in the model manager: medsam2 with an input of 512 pixels, or "
     "anysam-nano with 256",
     "range": "choose fewer planes with From and To",
@@ -103,6 +106,7 @@ def outlook_of(
     except PromptError as error:  # the run will say the same; so it is known before
         return Outlook(str(error), str(error), fits=False)
     size = _part_of(size_of_run(plan, frame.plane_shape, model.image_size, "auto"), share)
+    side = smaller_size(model.image_size, other_sizes=model.capabilities.other_sizes)
     free_memory, free_disk = free_room(_folder(work))
     estimate = estimate_run(
         size,
@@ -113,6 +117,9 @@ def outlook_of(
         free_disk_bytes=free_disk,
         process_bytes=0,
         cache_bytes=cache_bytes,
+        smaller=None
+        if side is None
+        else _part_of(size_of_run(plan, frame.plane_shape, side, "auto"), share),
     )
     return outlook_in_words(size, estimate, ends=ends)
 
@@ -124,7 +131,7 @@ def outlook_in_words(size: RunSize, estimate: RunEstimate, *, ends: bool = False
     time = "time not known yet" if seconds is None else seconds_in_words(seconds, at_most=ends)
     words = f"{planes}, {objects}: {time}, {estimate.memory_bytes / 1e9:.1f} GB"
     needs = [line for line in estimate.lines if not line.startswith("proposal:")]
-    needs += [f"What helps: {_IN_WINDOW[remedy]}." for remedy in estimate.remedies]
+    needs += [f"What helps: {remedy}" for remedy in estimate.told(_IN_WINDOW)]
     if not estimate.fits:
         words += ", more than is free"
     return Outlook(words, "\n".join(needs), estimate.fits, estimate.seconds is not None)
@@ -139,7 +146,9 @@ def _part_of(size: RunSize, share: float) -> RunSize:
 
 
 def _measured(model: PromptableModel) -> Measurement | None:
-    return default_measurements().find(model.name, model.device.type, model.precision)
+    """Return what a model cost here, with the input that it has now if that is known."""
+    kind = model.name, model.device.type, model.precision
+    return default_measurements().find_nearest(*kind, model.image_size)
 
 
 def _folder(work: Workspace) -> Path:

@@ -120,6 +120,8 @@ class ModelSpec:
         Who reports it.
     builtin : bool
         Whether the weights come with this package.
+    other_sizes : bool
+        Whether it can be loaded for images of another size (``load_model(image_size=...)``).
     preprocessing : str
         How images are brought to the network (``networks/preprocessing.py``), where that is not
         what its architecture says.
@@ -150,6 +152,7 @@ class ModelSpec:
     memory_bf16_mb: int | None = None
     memory_source: str = ""
     builtin: bool = False
+    other_sizes: bool = False
     preprocessing: str = ""
 
     @property
@@ -250,6 +253,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "tracking": bool,
     "builtin": bool,
     "restricted": bool,
+    "other_sizes": bool,
 }
 _LISTS = {"prompts", "good_for", "aliases", "urls"}
 _VOCABULARIES = {"prompts": _PROMPTS, "good_for": IMAGE_KINDS, "sha256_trust": HASH_TRUST}

@@ -173,7 +173,10 @@ class _Wish:
 
 def _measured(machine: Machine) -> dict[str, Measurement]:
     measurements = default_measurements()
-    found = {name: measurements.find(name, machine.device) for name in _PROPOSED}
+    found = {
+        name: measurements.find(name, machine.device, image_size=find_model(name).image_size)
+        for name in _PROPOSED
+    }
     return {name: one for name, one in found.items() if one is not None}
 
 

@@ -48,6 +48,8 @@ class Measurement:
     track_seconds : float or None
         Shortest time of following one object to one plane, encoding not counted; None as long as
         nothing was followed.
+    image_size : int or None
+        Side of the network's input in pixels; None where that was not noted.
     """
 
     model: str
@@ -59,6 +61,7 @@ class Measurement:
     date: str
     encodes: int = 1
     track_seconds: float | None = None
+    image_size: int | None = None
 
     @property
     def figures(self) -> str:
@@ -70,7 +73,8 @@ class Measurement:
     @property
     def words(self) -> str:
         """The figures and where they were measured, for a person."""
-        return f"{self.figures} on {self.device} in {self.precision}"
+        seen = "" if self.image_size is None else f" with {self.image_size} pixels"
+        return f"{self.figures} on {self.device} in {self.precision}{seen}"
 
     def joined(self, later: Measurement) -> Measurement:
         """Return the best time and the highest memory of this and a later one of the same kind."""
@@ -86,8 +90,8 @@ class Measurement:
         )
 
     @property
-    def _case(self) -> tuple[str, str, str, int]:
-        return self.model, self.device, self.precision, self.threads
+    def _case(self) -> tuple[str, str, str, int, int | None]:
+        return self.model, self.device, self.precision, self.threads, self.image_size
 
 
 _ENTRIES: TypeAdapter[tuple[Measurement, ...]] = TypeAdapter(tuple[Measurement, ...])
@@ -106,27 +110,39 @@ class Measurements:
     path: Path
 
     def find(
-        self, model: str, device: str | None = None, precision: str | None = None
+        self,
+        model: str,
+        device: str | None = None,
+        precision: str | None = None,
+        image_size: int | None = None,
     ) -> Measurement | None:
-        """Return a model's latest measurement, on that device and in that precision if named."""
+        """Return a model's latest measurement, of that device, precision and input if named."""
         found = [
             one
             for one in self.all()
             if one.model == model
             and device in (None, one.device)
             and precision in (None, one.precision)
+            and image_size in (None, one.image_size)
         ]
         return max(found, key=lambda one: one.date, default=None)
 
+    def find_nearest(
+        self, model: str, device: str, precision: str | None, image_size: int
+    ) -> Measurement | None:
+        """Return a model's latest measurement with that input, else with another one."""
+        alike = self.find(model, device, precision, image_size)
+        return self.find(model, device, precision) if alike is None else alike
+
     def all(self) -> tuple[Measurement, ...]:
-        """Return every measurement, one for each model, device, precision and number of threads."""
+        """Return every measurement, one for each model, device, precision, threads and input."""
         try:
             return _ENTRIES.validate_json(self.path.read_bytes())
         except (OSError, ValueError):  # none yet, or damaged: it is only a cache
             return ()
 
     def record(self, measurement: Measurement) -> None:
-        """Add a measurement to what is known of its model, device, precision and threads.
+        """Add a measurement to what is known of its model, device, precision, threads and input.
 
         The best time and the highest memory are kept.
 

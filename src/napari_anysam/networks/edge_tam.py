@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from napari_anysam.networks.protocol import Capabilities
 from napari_anysam.networks.sam2 import Sam2Model
 from napari_anysam.networks.sam2_attention import MemoryReader, rotated
 from napari_anysam.networks.sam2_build import build_network, official_configuration
@@ -140,6 +141,7 @@ class EdgeTamModel(Sam2Model):
     """EdgeTAM behind ``PromptableModel`` and ``TrackingModel``; see ``Sam2Model``."""
 
     family = "edge_tam"
+    capabilities = Capabilities(tracking=True)
     memory_type = EdgeTamMemory
 
 

@@ -16,6 +16,7 @@ from napari_anysam.models.catalogue import (
     find_model,
 )
 from napari_anysam.models.checkpoint import file_sha256, read_checkpoint
+from napari_anysam.models.image_size import check_image_size
 from napari_anysam.models.recognition import architecture_of, unlike_members
 from napari_anysam.models.store import builtin_folder, default_store
 from napari_anysam.networks.device import choose_device, choose_precision
@@ -45,6 +46,7 @@ def load_model(
     device: str | torch.device = "auto",
     precision: str = "auto",
     variant: str | None = None,
+    image_size: int | None = None,
 ) -> PromptableModel:
     """Load a model of the catalogue, or a checkpoint file.
 
@@ -61,6 +63,10 @@ def load_model(
         Catalogue name of the family member that a file is, where its content cannot tell
         (``models.recognition.possible_variants``). Without it, what was said when the file was
         added counts; else a warning says what is assumed.
+    image_size : int, optional
+        Side of the square that the network sees, in pixels, where it shall not be the one that it
+        was made for: SAM 2 and SAM 2.1 see 1024 and take 512 too, which is several times quicker
+        and coarser.
 
     Raises
     ------
@@ -71,12 +77,13 @@ def load_model(
     UnknownArchitectureError
         If its tensors belong to no network that this package knows.
     CapabilityError
-        If there is no such device or precision, or a package is missing that the model needs.
+        If there is no such device or precision, a package is missing that the model needs, or it
+        cannot see images of that size.
     NotEnoughMemoryError
         If it does not fit into memory. A model that does not fit on a graphics card is loaded on
         the CPU, with a warning.
     """
-    return load_with_report(name_or_path, device, precision, variant)
+    return load_with_report(name_or_path, device, precision, variant, image_size)
 
 
 def load_with_report(
@@ -84,6 +91,7 @@ def load_with_report(
     device: str | torch.device = "auto",
     precision: str = "auto",
     variant: str | None = None,
+    image_size: int | None = None,
     *,
     report: Callable[[str], None] | None = None,
 ) -> PromptableModel:
@@ -114,7 +122,10 @@ def load_with_report(
         resolved = choose_precision(precision, device, checkpoint.parameters)
         say(f"Building {name} on {device} in {resolved} ...")
         with without_clashing_triton():  # this imports the networks
-            return _build(checkpoint, architecture, known or said, name, key, device, resolved)
+            untold = _untold(architecture, known or said, name, image_size)
+            model = _build(checkpoint, architecture, name, key, device, resolved, untold)
+        check_image_size(name, model.image_size, image_size, other_sizes=False)
+        return model
 
     return _build_where_it_fits(build, name, chosen)
 
@@ -220,13 +231,13 @@ def _name(path: Path, known: ModelSpec | None, said: ModelSpec | None) -> str:
 def _build(
     checkpoint: Checkpoint,
     architecture: Architecture,
-    member: ModelSpec | None,
     name: str,
     key: str,
     device: torch.device,
     precision: str,
+    untold: dict[str, Any],
 ) -> PromptableModel:
-    """Build the network; ``member`` says which of those that share its architecture it is."""
+    """Build the network; ``untold`` is what its builder needs beside that."""
     family = architecture.family
     # A family is a module of its name with a function of its name.
     build = getattr(import_module(f"napari_anysam.networks.{family}"), f"build_{family}")
@@ -236,15 +247,17 @@ def _build(
         key=key,
         device=device,
         precision=precision,
-        **_untold(architecture, member),
+        **untold,
     )
     return model
 
 
-def _untold(architecture: Architecture, member: ModelSpec | None) -> dict[str, Any]:
+def _untold(
+    architecture: Architecture, member: ModelSpec | None, name: str, image_size: int | None
+) -> dict[str, Any]:
     """Return what a builder needs to know beside the tensors, where a family's members differ."""
     if architecture.family == "sam2":
-        return {"configuration": _configuration(architecture, member)}
+        return {"configuration": _configuration(architecture, member, name, image_size)}
     if architecture.family == "sam" and member is not None:
         from napari_anysam.networks.preprocessing import PREPROCESSINGS
 
@@ -274,14 +287,22 @@ def _proposal_options() -> ProposalOptions:
     )
 
 
-def _configuration(architecture: Architecture, member: ModelSpec | None) -> DictConfig | Path:
-    """Find what describes a network of SAM 2's kind, at the image size of a family's member."""
-    from napari_anysam.networks.sam2_build import official_configuration, resized_configuration
+def _configuration(
+    architecture: Architecture, member: ModelSpec | None, name: str, image_size: int | None
+) -> DictConfig:
+    """Find what describes a network of SAM 2's kind, at the image size asked for or a member's."""
+    from napari_anysam.networks.sam2_build import (
+        official_configuration,
+        read_configuration,
+        resized_configuration,
+    )
 
     if architecture.version == "anysam":
-        return builtin_folder() / f"anysam-{architecture.size}.yaml"
-    version = architecture.version.removeprefix("sam")
-    configuration = official_configuration(version, architecture.size.replace("-", "_"))
-    if member is None or member.image_size == configuration.model.image_size:
-        return configuration
-    return resized_configuration(configuration, member.image_size)
+        configuration = read_configuration(builtin_folder() / f"anysam-{architecture.size}.yaml")
+    else:
+        version = architecture.version.removeprefix("sam")
+        configuration = official_configuration(version, architecture.size.replace("-", "_"))
+    published = int(configuration.model.image_size)
+    own = published if member is None else member.image_size
+    side = check_image_size(name, own, image_size, other_sizes=True)
+    return configuration if side == published else resized_configuration(configuration, side)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_anysam.networks.protocol import Embedding, PromptableModel
 
-__all__ = ["MEASURED_ENCODES", "measured_encode"]
+__all__ = ["MEASURED_ENCODES", "known_cost", "measured_encode"]
 
 MEASURED_ENCODES = 3
 """Encodes that are measured; the first one also pays for warming up."""
@@ -35,6 +35,12 @@ _SAMPLE_SECONDS = 0.01
 _left: WeakKeyDictionary[PromptableModel, int] = WeakKeyDictionary()
 
 
+def known_cost(model: PromptableModel) -> Measurement | None:
+    """Return the latest measurement of a loaded model as it computes now; None if there is none."""
+    device = model.device.type
+    return default_measurements().find(model.name, device, model.precision, model.image_size)
+
+
 def measured_encode(
     model: PromptableModel,
     image: NDArray[np.uint8],
@@ -42,9 +48,9 @@ def measured_encode(
 ) -> Embedding:
     """Encode an image, and measure what that costs if this computer does not know it yet.
 
-    The first ``MEASURED_ENCODES`` encodes of a model, device, precision and number of threads are
-    measured; the best time and the highest memory are remembered. Later ones cost nothing more.
-    One that fails or is cancelled is not remembered.
+    The first ``MEASURED_ENCODES`` encodes of a model, device, precision, size of its input and
+    number of threads are measured; the best time and the highest memory are remembered. Later ones
+    cost nothing more. One that fails or is cancelled is not remembered.
 
     The memory is, on CUDA, the most that torch had allocated on that device meanwhile; on Apple's
     graphics, what the driver held for torch afterwards; both hold all that this process keeps
@@ -76,7 +82,7 @@ def _unmeasured(model: PromptableModel) -> int:
     import torch
 
     try:
-        known = default_measurements().find(model.name, model.device.type, model.precision)
+        known = known_cost(model)
     except AnySAMError as error:
         _tell(error)
         return 0
@@ -96,6 +102,7 @@ def _record(model: PromptableModel, seconds: float, nbytes: int) -> None:
         memory_bytes=nbytes,
         threads=torch.get_num_threads(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
+        image_size=model.image_size,
     )
     try:
         default_measurements().record(measurement)

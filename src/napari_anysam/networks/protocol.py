@@ -46,6 +46,8 @@ class Capabilities:
         What it takes and can do.
     negative_points : bool
         Whether it takes clicks beside the object.
+    other_sizes : bool
+        Whether it can be loaded for images of another size (``load_model(image_size=...)``).
     most_places : int or None
         Most clicks of one prompt, where a box counts as two; None for any number.
     """
@@ -55,6 +57,7 @@ class Capabilities:
     masks: bool = True
     tracking: bool = False
     negative_points: bool = True
+    other_sizes: bool = False
     most_places: int | None = None
 
     def check(self, name: str, prompts: Iterable[Prompt], *, refined: bool) -> None:

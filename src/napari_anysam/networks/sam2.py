@@ -108,7 +108,7 @@ class Sam2Model:
     """
 
     family = "sam2"
-    capabilities = Capabilities(tracking=True)
+    capabilities = Capabilities(tracking=True, other_sizes=True)
     memory_type: type[Sam2Memory] = Sam2Memory
 
     def __init__(

@@ -62,6 +62,9 @@ class ModelRecord:
         Resolved: "fp32", "bf16" or "fp16".
     threads : int
         Threads of torch; their number decides how sums are rounded.
+    image_size : int or None
+        Side of the network's input in pixels; None in records that do not tell, whose networks saw
+        what they were made for.
     """
 
     name: str
@@ -69,6 +72,7 @@ class ModelRecord:
     device: str
     precision: str
     threads: int
+    image_size: int | None = None
 
 
 def record_of(model: PromptableModel) -> ModelRecord:
@@ -76,7 +80,8 @@ def record_of(model: PromptableModel) -> ModelRecord:
     import torch
 
     device = str(model.device)
-    return ModelRecord(model.name, model.key, device, model.precision, torch.get_num_threads())
+    threads = torch.get_num_threads()
+    return ModelRecord(model.name, model.key, device, model.precision, threads, model.image_size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

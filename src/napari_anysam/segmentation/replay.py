@@ -145,6 +145,7 @@ def load_recorded(
             device or record.device,
             record.precision,
             variant,
+            record.image_size,
         )
     except ModelNotFoundError as error:
         error.add_note(f"The session was made with {record.name}; give its file as the model.")

@@ -3,7 +3,9 @@
 The model is simple, and errs to the high side: a plane costs one encode for each region and one
 following for each object, both as they were measured on this computer. As long as nothing was
 followed with a network, following one object counts as one encode, as it about is with SAM 2.1 tiny
-(303 of 146 GMAC for its memory attention at 1024 pixels, 31 of 24 at 512).
+(303 of 146 GMAC for its memory attention at 1024 pixels, 24 of 31 at 512). What was measured with
+another input is scaled: encoding with the pixels, following with the cube of the side, a little
+less than SAM 2.1 tiny gains with a smaller one (``docs/benchmarks.md``).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_anysam.models.image_size import SMALLER_IMAGE_SIZE
 from napari_anysam.segmentation.regions import prompt_extent
 from napari_anysam.segmentation.run_output import COMPRESSED, OutputRoom
 from napari_anysam.segmentation.run_remedies import FOR_MEMORY, IN_COMMAND, Remedy, remedies_for
@@ -100,7 +103,10 @@ class RunEstimate:
         Labels and state, while the run grows them, and the output.
     free_memory_bytes, free_disk_bytes : int
     guessed : bool
-        Whether nothing was followed here with this network, so that the time is rough.
+        Whether nothing was followed here with this network and input, so that the time is rough.
+    smaller_seconds : float or None
+        With an input of ``SMALLER_IMAGE_SIZE``; None where the network takes none or it is not
+        known.
     remedies : tuple of Remedy
         What would help, the most helpful first; empty where the run fits and ends within an hour.
     stops_at_ends : bool
@@ -115,6 +121,7 @@ class RunEstimate:
     free_memory_bytes: int
     free_disk_bytes: int
     guessed: bool
+    smaller_seconds: float | None
     remedies: tuple[Remedy, ...]
     stops_at_ends: bool = False
     least_disk_bytes: int = 0
@@ -144,7 +151,7 @@ class RunEstimate:
         """What to tell where it is impossible."""
         return (
             f"The run takes at least {_size(self.least_disk_bytes)} of the disk, and "
-            f"{_size(self.free_disk_bytes)} are free; {IN_COMMAND['disk']}"
+            f"{_size(self.free_disk_bytes)} are free; {IN_COMMAND['disk']}."
         )
 
     @property
@@ -155,19 +162,26 @@ class RunEstimate:
             helps = next(one for one in self.remedies if one in FOR_MEMORY)
             said.append(
                 f"up to {_size(self.memory_bytes)} of memory, and "
-                f"{_size(self.free_memory_bytes)} are free; {IN_COMMAND[helps]}"
+                f"{_size(self.free_memory_bytes)} are free; {IN_COMMAND[helps]}."
             )
         if self.full:
             said.append(
                 f"about {_size(self.disk_bytes)} of the disk, and "
-                f"{_size(self.free_disk_bytes)} are free; {IN_COMMAND['disk']}"
+                f"{_size(self.free_disk_bytes)} are free; {IN_COMMAND['disk']}."
             )
         return f"the run may take {' Also '.join(said)}" if said else ""
 
     @property
     def proposals(self) -> tuple[str, ...]:
         """The remedies for someone at the command line, each a sentence."""
-        return tuple(IN_COMMAND[remedy] for remedy in self.remedies)
+        return self.told(IN_COMMAND)
+
+    def told(self, words: Mapping[Remedy, str]) -> tuple[str, ...]:
+        """Return the remedies as sentences of these words, with the time where it is known."""
+        told = dict(words)
+        if self.smaller_seconds is not None:
+            told["size"] += f": about {_duration(self.smaller_seconds)}"
+        return tuple(f"{told[remedy]}." for remedy in self.remedies)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -178,7 +192,7 @@ class RunEstimate:
             if self.stops_at_ends:
                 time += " at most, less where objects end before"
             if self.guessed:
-                time += " (rough: nothing was followed with this model on this computer yet)"
+                time += " (rough: nothing was followed like this on this computer yet)"
         return (
             f"time: {time}",
             f"memory: up to {_size(self.memory_bytes)}; {_size(self.free_memory_bytes)} free",
@@ -242,6 +256,7 @@ def estimate_run(
     cache_bytes: int = 0,
     stops_at_ends: bool = False,
     output: OutputRoom | None = None,
+    smaller: RunSize | None = None,
 ) -> RunEstimate:
     """Estimate a run.
 
@@ -249,7 +264,7 @@ def estimate_run(
     ----------
     size : RunSize
     measurement : Measurement or None
-        What the network costs on this computer.
+        What the network costs on this computer, best with this input.
     image_size : int
         Side of the network's square input.
     label_bytes : int
@@ -265,18 +280,23 @@ def estimate_run(
         out, so everything is counted as if there were none.
     output : OutputRoom, optional
         What writing the finished labels takes; nothing where they are written as they come.
+    smaller : RunSize or None
+        The same run with an input of ``SMALLER_IMAGE_SIZE``, where the network takes such.
     """
     output = output or OutputRoom()
-    seconds, guessed = None, False
+    seconds = smaller_seconds = None
+    guessed, network = False, 0.0
     if measurement is not None:
-        encode, follow = measurement.encode_seconds, measurement.track_seconds
-        guessed = follow is None
-        seconds = size.encodes * encode + size.visits * (encode if follow is None else follow)
+        growth = _growth(measurement, image_size)
+        guessed = measurement.track_seconds is None or growth != 1
+        seconds = _seconds(size, measurement, image_size)
+        network = measurement.memory_bytes * max(1.0, growth**2)
+        if smaller is not None:
+            smaller_seconds = _seconds(smaller, measurement, SMALLER_IMAGE_SIZE)
     one_memory = MEMORY_BYTES * (image_size / 1024) ** 2
     memories = (size.objects * RECENT + 2 * size.anchors) * one_memory
     # Labels and highest logits; masks of all objects; float logits of one object at a time.
     drawing = size.plane_pixels * (8 + size.objects + 8)
-    network = 0 if measurement is None else measurement.memory_bytes
     embeddings = size.encodes * EMBEDDING_BYTES * (image_size / 1024) ** 2
     held = HELD_BYTES + min(cache_bytes, embeddings)
     # The output is written when nothing waits or is drawn any more.
@@ -291,12 +311,14 @@ def estimate_run(
         free_memory_bytes=free_memory_bytes,
         free_disk_bytes=free_disk_bytes,
         guessed=guessed,
+        smaller_seconds=smaller_seconds,
         remedies=(),
         stops_at_ends=stops_at_ends,
         least_disk_bytes=output.least_disk_bytes,
     )
     whole = output.memory_bytes > drawing + size.waiting_bytes
-    return replace(estimate, remedies=tuple(remedies_for(estimate, size, image_size, whole)))
+    remedies = remedies_for(estimate, size, image_size, whole=whole, can_shrink=smaller is not None)
+    return replace(estimate, remedies=tuple(remedies))
 
 
 def free_room(folder: Path) -> tuple[int, int]:
@@ -304,6 +326,18 @@ def free_room(folder: Path) -> tuple[int, int]:
     import psutil
 
     return int(psutil.virtual_memory().available), shutil.disk_usage(folder).free
+
+
+def _growth(measurement: Measurement, image_size: int) -> float:
+    """Return the side of an input over that of the one which was measured."""
+    return 1.0 if measurement.image_size is None else image_size / measurement.image_size
+
+
+def _seconds(size: RunSize, measurement: Measurement, image_size: int) -> float:
+    growth = _growth(measurement, image_size)
+    encode = measurement.encode_seconds * growth**2
+    follow = measurement.track_seconds
+    return size.encodes * encode + size.visits * (encode if follow is None else follow * growth**3)
 
 
 def _reached(plan: Plan, number: int, step: int) -> NDArray[np.bool_]:

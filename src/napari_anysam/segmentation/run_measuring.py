@@ -14,6 +14,7 @@ from filelock import Timeout
 
 from napari_anysam.errors import AnySAMError, AnySAMWarning
 from napari_anysam.models.measurements import default_measurements
+from napari_anysam.networks.measuring import known_cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,8 +64,7 @@ class TrackingMeter:
 
         model = self._model
         try:
-            measurements = default_measurements()
-            known = measurements.find(model.name, model.device.type, model.precision)
+            known = known_cost(model)
             if known is None or known.threads != torch.get_num_threads():
                 return
             each = [
@@ -73,7 +73,9 @@ class TrackingMeter:
             ]
             date = datetime.now(UTC).isoformat(timespec="seconds")
             measured = max(median(each), 0.0)
-            measurements.record(replace(known, encodes=0, date=date, track_seconds=measured))
+            default_measurements().record(
+                replace(known, encodes=0, date=date, track_seconds=measured)
+            )
         except Timeout:  # another process writes; the next run is measured instead
             return
         except (OSError, AnySAMError) as error:

@@ -89,6 +89,7 @@ class ModelFile(_Record):
     device: str
     precision: str
     threads: int = Field(ge=1)
+    image_size: int | None = Field(default=None, ge=1)
 
 
 class MaskFile(_Record):
