@@ -113,9 +113,13 @@ def copy_transform(image: Any, layer: Any, origin: Any = None) -> None:
     for name, value in wanted.items():
         if not np.array_equal(getattr(layer, name), value):
             setattr(layer, name, value)
-    for name in ("units", "axis_labels"):
-        if getattr(layer, name) != getattr(image, name):
-            setattr(layer, name, getattr(image, name))
+    if layer.axis_labels != image.axis_labels:
+        layer.axis_labels = image.axis_labels
+    if layer.units != image.units:
+        layer.units = image.units
+        # napari 0.9.2 keeps the inverse of the transform in the units before, and would show other
+        # planes, until the transform itself is set.
+        layer.scale = layer.scale
 
 
 def find_layer(viewer: Any, image: Any, role: str) -> Any:
