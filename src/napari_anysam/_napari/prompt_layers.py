@@ -228,7 +228,7 @@ class PromptLayers:
         seen, ids = set(), self._ids(self.shapes).copy()
         next_id = max(next_id, int(ids.max(initial=0)) + 1)
         for shape in self._drawn_shapes(frame):
-            if shape.kind != "box" or shape.number < 0 or not shape.is_drawn:
+            if not shape.makes_box or shape.number < 0 or not shape.is_drawn:
                 continue
             if (shape.object_id, shape.number) in seen:
                 ids[shape.index] = next_id
@@ -347,8 +347,9 @@ class PromptLayers:
         ):
             numbers, pixels = frame.locate(to_image(vertices))
             number = int(numbers[0]) if (numbers == numbers[0]).all() else -1
-            meaning = int(ids[index]), kind_of(str(shape_type))
-            shapes.append(DrawnShape(index, number, *meaning, pixels, bool(polarity[index])))
+            positive = bool(polarity[index])
+            meaning = int(ids[index]), kind_of(str(shape_type), positive=positive)
+            shapes.append(DrawnShape(index, number, *meaning, pixels, positive))
         return shapes
 
     def _ids(self, layer: Any) -> Any:

@@ -157,6 +157,10 @@ class Run:
     across : int or None
         Of objects followed through volumes and time: the data axis of depth, ``axis`` being that of
         time. ``plane`` of the prompts counts all hidden axes then.
+    region : {"auto", "plane"}
+        As of ``Tracker``.
+    largest : bool
+        Whether only the largest component of what was found of each object was kept at the end.
     """
 
     axis: int
@@ -175,6 +179,8 @@ class Run:
     ending: float | None = None
     absent: frozenset[PromptKey] = frozenset()
     across: int | None = None
+    region: Literal["auto", "plane"] = "auto"
+    largest: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

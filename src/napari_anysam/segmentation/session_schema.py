@@ -150,6 +150,8 @@ class RunFile(_Record):
     ending: float | None = None
     absent: tuple[tuple[int, int | None], ...] = ()
     across: int | None = None
+    region: Literal["auto", "plane"] = "auto"
+    largest: bool = False
 
 
 class WritingFile(_Record):

@@ -162,6 +162,8 @@ class Describing:
             ending=run.ending,
             absent=tuple(sorted(run.absent, key=_in_order)),
             across=run.across,
+            region=run.region,
+            largest=run.largest,
         )
 
 
@@ -250,6 +252,8 @@ class Reading:
             ending=run.ending,
             absent=frozenset(run.absent),
             across=run.across,
+            region=run.region,
+            largest=run.largest,
         )
 
     def _conditioning(self, position: int) -> Conditioning:
