@@ -64,7 +64,12 @@ def add_lesion(commands: Any) -> None:
         "--region",
         choices=("auto", "plane"),
         help="plane shows whole slices to the network, auto zooms (default: plane where the "
-        "network need not shrink them)",
+        "network need not shrink them; the shipped model zooms)",
+    )
+    parser.add_argument(
+        "--stop-at-end",
+        action="store_true",
+        help="look no further behind the first slice on which the model is unsure of the lesion",
     )
     parser.set_defaults(run=_lesion)
 
@@ -99,6 +104,7 @@ def _lesion(options: argparse.Namespace) -> None:
         window,
         options.axis,
         options.region,
+        options.stop_at_end,
     )
     write_labels(options.output, labels, image.label_geometry(), **label_sizes(image))
     sys.stdout.write(f"{options.output}\n")

@@ -300,3 +300,15 @@ def test_an_oblique_volume_is_segmented_in_its_voxel_grid(loaded_model):
 
 def tilted_place(place):
     return Image(drifting_disc(), rotate=(0, 20, 0)).data_to_world(place)
+
+
+@pytest.mark.parametrize("unit", ["pixel", "mm"])
+def test_prompts_and_labels_show_the_planes_that_their_image_shows(unit):
+    viewer = viewer_of(Image(DATA[0], scale=(5, 1, 1), units=(unit,) * 3))
+    image = viewer.layers[0]
+    points, shapes = PromptLayers(viewer, image).ensure()
+    labels = make_labels(image)
+    viewer.add_layer(labels)
+    viewer.dims.set_point(0, 10)
+    for layer in (image, points, shapes, labels):
+        assert layer._data_slice.point[0] == 2, layer

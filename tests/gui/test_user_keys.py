@@ -184,6 +184,7 @@ def test_buttons_name_their_keys(desk):
         "undo": dock.undo_button,
         "redo": dock.redo_button,
         "clear": dock.clear_button,
+        "diameter": dock.stack.lesion.buttons["diameter"],
         "pick": dock.objects.pick_button,
         "split": dock.objects.split_button,
         "merge": dock.objects.merge_button,

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from random_networks import random_tensors
 from skimage.measure import label
 
@@ -17,7 +18,13 @@ from napari_anysam import Prompt
 from napari_anysam.errors import AnySAMError, CapabilityError, ImageError, PromptError
 from napari_anysam.networks.sam import SamModel
 from napari_anysam.networks.sam2_build import official_configuration
-from napari_anysam.segmentation.key_slice import largest_component, recist_box, segment_lesion
+from napari_anysam.segmentation.key_slice import (
+    largest_component,
+    largest_part,
+    recist_box,
+    segment_lesion,
+)
+from napari_anysam.segmentation.windows import tight_window
 from tiny_sam import tiny_sam
 
 places = st.floats(0, 63)
@@ -102,6 +109,26 @@ def test_voxels_that_touch_at_a_corner_are_one_component():
     assert found.sum() == 3
     assert found[1, 1, 1]
     assert not largest_component(mask & False).any()
+
+
+@given(arrays(bool, (4, 5, 6)), st.integers(0, 50), st.tuples(places, places))
+def test_planes_lose_what_is_not_in_the_largest_component(volume, first, corner):
+    origin = (int(corner[0]), int(corner[1]))
+    windows = {first + place: tight_window(plane, origin) for place, plane in enumerate(volume)}
+    stays = largest_component(volume)
+    expected = {
+        first + place: plane
+        for place, plane in enumerate(stays)
+        if plane.sum() < volume[place].sum()
+    }
+    found = largest_part(windows)
+    assert found.keys() == expected.keys()
+    for place, plane in expected.items():
+        window, same = found[place], tight_window(plane, origin)
+        assert (window is None) == (same is None)
+        if window is not None:
+            assert (window.origin, window.area) == (same.origin, same.area)
+            np.testing.assert_array_equal(window.mask, same.mask)
 
 
 @pytest.mark.parametrize(

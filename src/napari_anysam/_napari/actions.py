@@ -37,6 +37,7 @@ ACTIONS = (
     Action("lasso", "Tools", "Lasso", "Drag a line all around an object.", "Alt+J"),
     Action("scribble", "Tools", "Scribble", "Drag strokes along an object.", "Alt+K"),
     Action("label", "Tools", "From label", "A click makes a label a rough mask.", "Alt+N"),
+    Action("diameter", "Tools", "Diameter", "Drag an object's longest diameter.", "Alt+H"),
     Action("accept", "Mask", "Accept", "Keep this mask in the labels.", "Q"),
     Action("new", "Mask", "New object", "Begin another object.", "N"),
     Action("cycle", "Mask", "Next mask", "Show the next mask that could be meant.", "W"),

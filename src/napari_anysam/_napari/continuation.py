@@ -120,6 +120,8 @@ def continuation_of(work: Workspace, frame: PlaneFrame, asking: Asking) -> Conti
         ending=asking.ending,
         locked=frozenset(work.session.reviewed),
         absent=absences_along(work, frame, axis),
+        region="auto",
+        largest=False,
     )
     start = frame.numbered(recorded.plane).at(axis, 0).number or 0
     if not same_request(replace(recorded, plane=start), asked):

@@ -150,6 +150,7 @@ class SegmentController:
             drawing=self._tools.drawing(work),
             kept=self._clicking.kept,
             bulk=self.stacks.runs.bulk,
+            found=self.stacks.lesions.found,
         )
 
     def colour_of(self, object_id: int) -> Colour:

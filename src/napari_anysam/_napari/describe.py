@@ -30,6 +30,7 @@ def describe(
     drawing: str,
     kept: int,
     bulk: BulkRun | None = None,
+    found: str = "",
 ) -> Status:
     """Return what the dock shows about the work on one image.
 
@@ -48,6 +49,8 @@ def describe(
         Masks that were accepted so far.
     bulk : BulkRun or None
         The run over many objects that is under way.
+    found : str
+        See ``Status``.
     """
     if propagation is not None and propagation.work is not work:
         propagation = None
@@ -95,6 +98,7 @@ def describe(
         from_memory=0 if answer is None else answer.used.memory,
         from_disk=0 if answer is None else answer.used.disk,
         encoded=0 if answer is None else answer.used.encoded,
+        found=found,
     )
 
 

@@ -49,6 +49,7 @@ def calls_of(
     return {
         **{name: partial(later, partial(_click, button)) for name, button in buttons.items()},
         **{name: partial(control.use_tool, name) for name in dock.tools.buttons},
+        "diameter": partial(control.use_tool, "diameter"),
         "accept": control.accept,
         "new": control.new_object,
         "cycle": control.next_candidate,

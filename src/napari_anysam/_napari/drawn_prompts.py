@@ -1,13 +1,15 @@
-"""What the shapes of a layer say: rectangles are boxes, polygons lassos, paths scribbles."""
+"""What shapes say: rectangles are boxes, polygons lassos, paths scribbles, lines diameters."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_anysam._napari.coordinates import box_from_corners
+from napari_anysam.segmentation.key_slice import recist_box
 from napari_anysam.segmentation.prompts import Prompt, Scribble
 
 if TYPE_CHECKING:
@@ -30,16 +32,22 @@ __all__ = [
     "same_shapes",
 ]
 
-ShapeKind = Literal["box", "lasso", "scribble"]
+ShapeKind = Literal["box", "diameter", "lasso", "scribble"]
 
 _SMALLEST_SIDE = 1.0
+_SHORTEST_DIAMETER = 2.0  # pixels; what a box can be made of
 _TOLERANCE = 1e-3  # pixels; napari keeps shapes in float32
 
 
-def kind_of(shape_type: str) -> ShapeKind:
-    """Return what a shape of napari means; ellipses count as the boxes around them."""
+def kind_of(shape_type: str, *, positive: bool = True) -> ShapeKind:
+    """Return what a shape of napari means; ellipses count as the boxes around them.
+
+    A line across what is not part of the object is a stroke: only an object has a diameter.
+    """
     if shape_type == "polygon":
         return "lasso"
+    if shape_type == "line" and positive:
+        return "diameter"
     return "scribble" if shape_type in ("path", "line") else "box"
 
 
@@ -54,7 +62,8 @@ class DrawnShape:
     number : int
         The plane it lies on; -1 if it lies on none.
     object_id : int
-    kind : {"box", "lasso", "scribble"}
+    kind : {"box", "diameter", "lasso", "scribble"}
+        A diameter is a line like that of RECIST, and stands for the box that is made of it.
     pixels : float array (K, 2)
         Its vertices as (row, column) of the plane.
     positive : bool
@@ -69,9 +78,16 @@ class DrawnShape:
     positive: bool
 
     @property
+    def makes_box(self) -> bool:
+        """Whether it is a box, or becomes one."""
+        return self.kind in ("box", "diameter")
+
+    @property
     def is_drawn(self) -> bool:
         """Whether it is more than a click that was meant to be a drag."""
         height, width = np.ptp(self.pixels, axis=0)
+        if self.kind == "diameter":
+            return bool(np.hypot(height, width) >= _SHORTEST_DIAMETER)
         if self.kind == "scribble":
             return bool(max(height, width) >= _SMALLEST_SIDE)
         if self.kind == "lasso" and np.linalg.matrix_rank(self.pixels - self.pixels[0]) < 2:
@@ -98,6 +114,8 @@ class PromptParts:
         """Add a shape, cut to the plane; a later box or lasso takes the place of an earlier one."""
         if shape.kind == "box":
             self.box = _clipped(box_from_corners(shape.pixels), plane_shape)
+        elif shape.kind == "diameter":
+            self.box = _diameter_box(shape.pixels, plane_shape)
         elif shape.kind == "lasso":
             self.lasso = [(float(row), float(column)) for row, column in shape.pixels]
         else:
@@ -199,15 +217,32 @@ def _same_mask(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -
     return one is not None and other is not None and np.array_equal(one, other)
 
 
+def _touches(vertices: NDArray[np.float64], plane_shape: tuple[int, int]) -> bool:
+    """Tell whether a vertex lies in the plane."""
+    highest = np.subtract(plane_shape, 0.5)
+    return bool(((vertices >= -0.5) & (vertices <= highest)).all(axis=1).any())
+
+
 def _within(vertices: NDArray[np.float64], plane_shape: tuple[int, int]) -> list[Point]:
     """Bring a stroke that leaves the plane back to its border; one beside it stays, to be refused.
 
     Borders are half a pixel outside the outermost pixel centres.
     """
-    highest = np.subtract(plane_shape, 0.5)
-    if ((vertices >= -0.5) & (vertices <= highest)).all(axis=1).any():
-        vertices = vertices.clip(-0.5, highest)
+    if _touches(vertices, plane_shape):
+        vertices = vertices.clip(-0.5, np.subtract(plane_shape, 0.5))
     return [(float(row), float(column)) for row, column in vertices]
+
+
+def _diameter_box(ends: NDArray[np.float64], plane_shape: tuple[int, int]) -> Box:
+    """Return the box of a line whose ends are brought back to the plane.
+
+    One that lies beside the plane, or is too short inside it, gives a box to be refused.
+    """
+    inside = ends.clip(0, np.subtract(plane_shape, 1))
+    if math.dist(*inside) >= _SHORTEST_DIAMETER and _touches(ends, plane_shape):
+        return recist_box(inside.tolist(), plane_shape)
+    (row, column), half = ends.mean(axis=0), math.dist(*ends) / 2
+    return row - half, column - half, row + half, column + half
 
 
 def _clipped(box: Box, plane_shape: tuple[int, int]) -> Box:

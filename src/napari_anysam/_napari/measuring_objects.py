@@ -36,6 +36,7 @@ class MeasuringObjects(QObject):  # type: ignore[misc]  # Qt has no types here
         self._background = Background(self)
         self._measured: dict[int, Measures] = {}
         self._of: tuple[Any, int] = (None, 0)
+        control.stacks.lesions.measured.connect(self._show)
 
     def measure(self, object_ids: tuple[int, ...]) -> None:
         """Measure these objects, on a thread; all if none is named."""
@@ -60,6 +61,7 @@ class MeasuringObjects(QObject):  # type: ignore[misc]  # Qt has no types here
     def close_quietly(self) -> None:
         """Drop what is still on its way."""
         self._background.forget()
+        self._control.stacks.lesions.measured.disconnect(self._show)
 
     def _show(self, moment: tuple[Any, int], found: dict[int, Measures]) -> None:
         self.follow()

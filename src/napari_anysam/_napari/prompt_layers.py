@@ -114,9 +114,13 @@ def copy_transform(image: Any, layer: Any, origin: Any = None) -> None:
     for name, value in wanted.items():
         if not np.array_equal(getattr(layer, name), value):
             setattr(layer, name, value)
-    for name in ("units", "axis_labels"):
-        if getattr(layer, name) != getattr(image, name):
-            setattr(layer, name, getattr(image, name))
+    if layer.axis_labels != image.axis_labels:
+        layer.axis_labels = image.axis_labels
+    if layer.units != image.units:
+        layer.units = image.units
+        # napari 0.9.2 keeps the inverse of the transform in the units before, and would show other
+        # planes, until the transform itself is set.
+        layer.scale = layer.scale
 
 
 def find_layer(viewer: Any, image: Any, role: str) -> Any:
@@ -225,7 +229,7 @@ class PromptLayers:
         seen, ids = set(), self._ids(self.shapes).copy()
         next_id = max(next_id, int(ids.max(initial=0)) + 1)
         for shape in self._drawn_shapes(frame):
-            if shape.kind != "box" or shape.number < 0 or not shape.is_drawn:
+            if not shape.makes_box or shape.number < 0 or not shape.is_drawn:
                 continue
             if (shape.object_id, shape.number) in seen:
                 ids[shape.index] = next_id
@@ -356,8 +360,9 @@ class PromptLayers:
         ):
             numbers, pixels = frame.locate(to_image(vertices))
             number = int(numbers[0]) if (numbers == numbers[0]).all() else -1
-            meaning = int(ids[index]), kind_of(str(shape_type))
-            shapes.append(DrawnShape(index, number, *meaning, pixels, bool(polarity[index])))
+            positive = bool(polarity[index])
+            meaning = int(ids[index]), kind_of(str(shape_type), positive=positive)
+            shapes.append(DrawnShape(index, number, *meaning, pixels, positive))
         return shapes
 
     def _ids(self, layer: Any) -> Any:

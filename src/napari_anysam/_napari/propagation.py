@@ -163,6 +163,7 @@ class Propagation:
         self._on_end = on_end
         self.title = "propagation"
         self._repaired: tuple[int, int] | None = None
+        self._region: Literal["auto", "plane"] = "auto"
         self._look = work.appearance.look()
         self._planes = stack_of(self._look, frame, where.axis)
         self._conditioning = self._look.along(where.axis, frame)
@@ -252,6 +253,7 @@ class Propagation:
             engine.model,
             self._planes,
             self._conditioning,
+            region=self._region,
             cache=engine.cache,
             store=engine.store,
             plane_key=partial(self._frame.at, self._where.axis),
@@ -314,13 +316,17 @@ class Propagation:
         if not self._may_write():
             return
         position, masks = plane
+        self._write_plane(position, masks)
+        self._progress.answered(position)
+        self._refresh()
+
+    def _write_plane(self, position: int, masks: dict[int, KeptMask | None]) -> None:
+        """Write those masks that are not locked."""
         frame = self._frame_at(position)
         found = {(object_id, frame.number): mask for object_id, mask in masks.items()}
         keyed = {key: mask for key, mask in found.items() if key not in self._locked}
         self.work.write(self._change, keyed, frame, keep_erased=True)
         self._on_written(keyed)
-        self._progress.answered(position)
-        self._refresh()
 
     def _frame_at(self, position: int) -> PlaneFrame:
         return self._frame.at(self._where.axis, position)
@@ -382,6 +388,7 @@ class Propagation:
             ending=None if self._engine.ending is None else self._engine.ending.object_logit,
             absent=self._absent,
             ended=self._ended,
+            region=self._region,
         )
 
     def _make_progress(self) -> RunProgress:

@@ -234,8 +234,12 @@ class Runs:
             self.bulk.abandon()
             show_warning(f"{layer.name!r} was removed, so the {self.bulk.title} has ended.")
 
-    def outlook(self, work: Workspace, where: StackRange) -> Outlook:
+    def outlook(
+        self, work: Workspace, where: StackRange, keys: tuple[PromptKey, ...] | None = None
+    ) -> Outlook:
         """Say what a run over these planes will take; estimated anew when something has changed.
+
+        ``keys`` names what is followed; by default all that is marked.
 
         Raises
         ------
@@ -247,11 +251,11 @@ class Runs:
         if reason_not_to_propagate(model, work, frame) or model is None:
             return Outlook()
         session = work.session
-        since = self.continuation(work, where)
+        since = self.continuation(work, where) if keys is None else None
         share = 1.0 if since is None or since.reached is None else since.share
-        asked = (session.revision, where, frame, model.key, self.ends, share)
+        asked = (session.revision, where, frame, model.key, keys, self.ends, share)
         if session is not self._session or asked != self._asked or not self._outlook.timed:
-            prompts = stack_prompts(session, frame, where.axis)
+            prompts = stack_prompts(session, frame, where.axis, keys)
             budget = int(read_settings().embedding_memory_gb * 1e9)
             self._outlook = outlook_of(
                 work, frame, where, model, prompts, budget, ends=self.ends, share=share

@@ -280,6 +280,10 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         stack, control = self.stack, self.controller
         stack.propagate.connect(control.stacks.propagate)
         stack.propagate_anew.connect(control.stacks.propagate_anew)
+        stack.segment_lesion.connect(control.stacks.lesions.segment)
+        stack.way_chosen.connect(self._on_way)
+        stack.lesion.tool_chosen.connect(control.use_tool)
+        stack.lesion.window_chosen.connect(self._on_lesion_window)
         stack.cancel.connect(control.cancel)
         stack.live.toggled.connect(control.stacks.follow_live)
         stack.fast.toggled.connect(control.stacks.use_fast_memory)
@@ -294,6 +298,15 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.review.prompted.connect(lambda step: control.stacks.go_to_mark("prompt", step))
         self.review.reviewed.connect(control.stacks.toggle_reviewed)
         self.review.repair.connect(control.stacks.repair)
+
+    def _on_way(self, lesion: bool) -> None:
+        """Let a drag draw a diameter where lesions are followed."""
+        self.controller.use_tool("diameter" if lesion else "point")
+        self._render_soon()
+
+    def _on_lesion_window(self, name: str) -> None:
+        self.controller.stacks.lesions.note_window(name)
+        self.controller.looks.use_window(name)
 
     def _open_manager(self) -> None:
         """Open the model manager as the plugin menu does."""
@@ -342,10 +355,8 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
         run = control.stacks.take_run_to_resume()
         if run is not None:
             self.stack.choose(run)
-        where = self.stack.chosen_range()
         self.stack.show_status(status)
-        self.stack.show_continuation(control.stacks.continuation(where))
-        self.stack.show_outlook(control.stacks.outlook(where))
+        self._render_run(status)
         self.many.show_status(status, control.labels_to_refine())
         self.look.show_view(control.looks.view, axes, ahead=control.ahead.is_on)
         self.precompute.render_state()
@@ -364,6 +375,17 @@ class SegmentWidget(QWidget):  # type: ignore[misc]  # Qt has no types here
             self._keys.follow((prompts.points, prompts.shapes, control.image, control.labels))
         else:
             self._keys.follow(())
+
+    def _render_run(self, status: Status) -> None:
+        """Show what would be followed, and what that will take."""
+        stacks, chosen = self.controller.stacks, self.stack.chosen_range()
+        self.stack.show_lesion(stacks.lesions.view(None if chosen is None else chosen.axis), status)
+        if chosen is not None and self.stack.follows_lesion:
+            self.stack.show_continuation(None)
+            self.stack.show_outlook(stacks.lesions.outlook(chosen))
+        else:
+            self.stack.show_continuation(stacks.continuation(chosen))
+            self.stack.show_outlook(stacks.outlook(chosen))
 
     def _show_review_of(self, status: Status) -> None:
         """Bring up what a run has come to when it ends; while live volume is on, they never end."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anysam._napari.continuation import last_run
 from napari_anysam._napari.divisions import Divisions
+from napari_anysam._napari.lesions import Lesions
 from napari_anysam._napari.live_volume import LiveVolume
 from napari_anysam._napari.outlook import Outlook
 from napari_anysam._napari.precomputing import Precomputing
@@ -65,6 +66,8 @@ class StackControl:
         Cells that fell in two in a run through time.
     tracks : TracksLayer
         The paths of the objects as a layer.
+    lesions : Lesions
+        Follows lesions from their key slices.
     precomputing : Precomputing
         Encodes stacks in the background.
     """
@@ -86,6 +89,7 @@ class StackControl:
         self.tracks = TracksLayer(viewer, clicking, inference, on_change)
         self.live = LiveVolume(self.runs, lambda: self.review.axis)
         clicking.accepted.connect(self.live.accepted)
+        self.lesions = Lesions(clicking, inference, self.runs, on_change)
         self.precomputing = Precomputing(inference, on_change)
 
     @property
@@ -257,4 +261,5 @@ class StackControl:
         self.live.go_on()
         if not self.runs.busy:
             self.divisions.follow(self.runs.last)
+            self.lesions.follow(self.runs.last)
         self._tell()

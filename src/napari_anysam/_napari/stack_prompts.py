@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["anchor_keys", "as_anchor", "positions_in_stack", "stack_prompts"]
 
 
-def stack_prompts(session: Session, frame: PlaneFrame, axis: int) -> list[Prompt]:
+def stack_prompts(
+    session: Session, frame: PlaneFrame, axis: int, keys: Iterable[PromptKey] | None = None
+) -> list[Prompt]:
     """Return what is marked in the stack of a plane; ``plane`` counts along the axis.
 
     Parameters
@@ -26,9 +28,12 @@ def stack_prompts(session: Session, frame: PlaneFrame, axis: int) -> list[Prompt
         Hidden axes other than ``axis`` stay where they are.
     axis : int
         Hidden data axis of the image.
+    keys : iterable of (object id, plane), optional
+        What is followed; by default all that is marked.
     """
-    keys = positions_in_stack(anchor_keys(session), frame, axis)
-    return [as_anchor(session, key, position) for key, position in keys.items()]
+    followed = anchor_keys(session) if keys is None else keys
+    places = positions_in_stack(followed, frame, axis)
+    return [as_anchor(session, key, position) for key, position in places.items()]
 
 
 def anchor_keys(session: Session) -> list[PromptKey]:

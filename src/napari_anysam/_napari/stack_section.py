@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_anysam._napari.lesion_part import LesionPart
 from napari_anysam._napari.propagation import StackRange
 from napari_anysam._napari.status import Stage, Status, progress_in_words, why_not
 from napari_anysam._napari.time_axis import is_time
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_anysam._napari.continuation import Continuation
+    from napari_anysam._napari.lesions import LesionView
     from napari_anysam._napari.outlook import Outlook
     from napari_anysam._napari.propagation import Direction, StackAxis
     from napari_anysam.segmentation.journal import Run
@@ -37,6 +39,13 @@ _DIRECTIONS: tuple[tuple[str, Direction], ...] = (
     ("Both ways", "both"),
     ("Forward", "forward"),
     ("Backward", "backward"),
+)
+
+_WAYS = ("all marked objects", "one lesion")
+_LESION = 1
+_HOW = (
+    "All marked objects, or one lesion from a box or RECIST line on the slice where it is largest: "
+    "in both directions, each begun afresh, and its largest part is kept, as MedSAM2 does it."
 )
 
 _LIVE = (
@@ -68,6 +77,8 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
 
     propagate = Signal(object)
     propagate_anew = Signal(object)
+    segment_lesion = Signal(object)
+    way_chosen = Signal(bool)
     axis_chosen = Signal(object)
     range_chosen = Signal()
     cancel = Signal()
@@ -75,11 +86,14 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._axes: list[StackAxis] = []
-        self.axis = QComboBox()
-        self.axis.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.axis.setMinimumContentsLength(6)
+        self.way, self.axis = QComboBox(), QComboBox()
+        for combo in (self.way, self.axis):
+            combo.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            combo.setMinimumContentsLength(6)
+        self.way.addItems(_WAYS)
+        self.lesion = LesionPart()
         self.first, self.last = QSpinBox(), QSpinBox()
         self.direction = QComboBox()
         for title, _ in _DIRECTIONS:
@@ -102,6 +116,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.fast = QCheckBox("Fast memory")
         self.ends = QCheckBox("Stop where objects end")
         self._lay_out()
+        self.way.currentIndexChanged.connect(self._on_way)
         self.axis.currentIndexChanged.connect(self._on_axis)
         for box in (self.first, self.last):
             box.valueChanged.connect(self._on_range)
@@ -111,10 +126,15 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.anew_button.clicked.connect(self._ask_to_begin_anew)
 
     def ask_to_propagate(self) -> None:
-        """Emit ``propagate`` with what is chosen."""
+        """Emit ``propagate``, or ``segment_lesion``, with what is chosen."""
         chosen = self.chosen_range()
-        if chosen is not None:
-            self.propagate.emit(chosen)
+        if chosen is not None and self.run_button.isEnabled():
+            (self.segment_lesion if self.follows_lesion else self.propagate).emit(chosen)
+
+    @property
+    def follows_lesion(self) -> bool:
+        """Whether one lesion is followed from its key slice, and not all marked objects."""
+        return bool(self.way.currentIndex() == _LESION)
 
     def _ask_to_begin_anew(self) -> None:
         chosen = self.chosen_range()
@@ -191,6 +211,17 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
             self.progress.setValue(status.done)
             self.left.setText(progress_in_words(status))
 
+    def show_lesion(self, view: LesionView, status: Status) -> None:
+        """Show which lesion comes next, in place of what ``show_status`` says of propagation."""
+        self.lesion.show_view(view, status)
+        if self.follows_lesion:
+            running = status.stage in (Stage.PROPAGATING, Stage.IN_BULK)
+            reason = why_not("propagate", status) if running else view.refused
+            self.run_button.setText(f"Segment lesion ({in_words('propagate')})")
+            self.run_button.setEnabled(not reason)
+            words = "Follow this lesion in both directions and keep its largest part."
+            self.run_button.setToolTip(with_key(reason or words, "propagate"))
+
     def show_outlook(self, outlook: Outlook) -> None:
         """Say what the run to come will take, as a warning where it is more than there is."""
         self.outlook.setVisible(bool(outlook.words))
@@ -205,6 +236,7 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         """Say what the fields do, or that an image of one plane has no use for them."""
         has_axes = bool(self._axes)
         for field, words in (
+            (self.way, _HOW),
             (self.axis, "The slider to follow the objects along."),
             (self.first, "First plane that is segmented."),
             (self.last, "Last plane that is segmented."),
@@ -218,6 +250,13 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.live.setToolTip(with_key(self.live.toolTip(), "live"))
         self.anew_button.setToolTip(with_key(_ANEW, "anew"))
 
+    def _on_way(self, _index: int) -> None:
+        lesion = self.follows_lesion
+        self.lesion.setVisible(lesion)
+        for field in (self._form.labelForField(self.direction), self.direction, self.live):
+            field.setVisible(not lesion)
+        self.way_chosen.emit(lesion)
+
     def _on_axis(self, index: int) -> None:
         length = self._axes[index].length if 0 <= index < len(self._axes) else 1
         for box in (self.first, self.last):
@@ -229,8 +268,11 @@ class StackSection(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.axis_chosen.emit(self._axes[index].axis if 0 <= index < len(self._axes) else None)
 
     def _lay_out(self) -> None:
-        form = QFormLayout()
+        form = self._form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("Follow", self.way)
+        form.addRow(self.lesion)
+        self.lesion.hide()
         form.addRow("Along", self.axis)
         form.addRow("From", self.first)
         form.addRow("To", self.last)

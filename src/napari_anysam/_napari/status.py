@@ -26,6 +26,7 @@ __all__ = [
 _HOW_TO_BEGIN = {
     "boxes": "Drag a box around an object.",
     "lasso": "Drag a line all around an object.",
+    "diameter": "Drag along the longest diameter.",
     "scribble": "Drag along an object. Ctrl-drag along what to leave out.",
     "label": "Click a label: it becomes a rough mask, to be refined.",
 }
@@ -78,7 +79,8 @@ class Status:
     shapes : int
         Lassos, scribbles and labels of that object on all planes.
     drawing : str
-        "points", "boxes", "lasso", "scribble" or "label" while that tool is used, else "".
+        "points", "boxes", "lasso", "scribble", "label" or "diameter" while that tool is used;
+        else "".
     refused_tools : mapping of str to str
         Why the model cannot take what a tool says, by the tool's name.
     can_undo : bool
@@ -92,6 +94,8 @@ class Status:
         Whether what runs may end before, because objects end.
     from_memory, from_disk, encoded : int
         Where the embeddings of the mask that is previewed came from.
+    found : str
+        What the run that ended last has found, in words; empty for most.
     """
 
     stage: Stage = Stage.NO_IMAGE
@@ -119,6 +123,7 @@ class Status:
     from_memory: int = 0
     from_disk: int = 0
     encoded: int = 0
+    found: str = ""
 
     @property
     def has_prompts(self) -> bool:
@@ -148,7 +153,7 @@ def sentence(status: Status) -> str:
         return f"{status.detail.capitalize()}: {status.done} of {status.total}. {key} stops it."
     if status.stage is Stage.PREVIEW:
         return _preview_sentence(status)
-    return _ready_sentence(status)
+    return status.found or _ready_sentence(status)
 
 
 def why_not(action: str, status: Status) -> str:
@@ -248,6 +253,11 @@ def _ready_sentence(status: Status) -> str:
 
 
 def _preview_sentence(status: Status) -> str:
+    if status.drawing == "diameter" and not status.cannot_propagate:
+        keys = user_keys().keys
+        return (
+            f"{keys['propagate']} follows it through the stack. {keys['accept']} keeps this slice."
+        )
     if status.drawing in _HOW_TO_GO_ON:
         key = user_keys().keys["accept"]
         return f"{key} keeps it. {_HOW_TO_GO_ON[status.drawing]}"

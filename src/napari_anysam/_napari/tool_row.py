@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ToolRow"]
 
+_TOOLS = tuple(tool for tool in TOOLS if tool.in_row)
 _COLUMNS = 3
 """So that the dock stays usable when it is 250 pixels wide."""
 
@@ -37,7 +38,7 @@ class ToolRow(QWidget):  # type: ignore[misc]  # Qt has no types here
         self.buttons: dict[str, QPushButton] = {}
         self._layout = QGridLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
-        for tool in TOOLS:
+        for tool in _TOOLS:
             button = QPushButton(tool.title)
             button.setCheckable(True)
             button.setObjectName(tool.name)
@@ -54,7 +55,7 @@ class ToolRow(QWidget):  # type: ignore[misc]  # Qt has no types here
     def show_status(self, status: Status) -> None:
         """Show which tool is in use, and which cannot be."""
         self._group.setExclusive(False)
-        for tool in TOOLS:
+        for tool in _TOOLS:
             button = self.buttons[tool.name]
             reason = why_not(tool.name, status)
             button.setEnabled(not reason)

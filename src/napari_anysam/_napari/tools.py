@@ -27,6 +27,8 @@ class Tool:
         The prompt layer that it draws in; none for a tool that reads other layers.
     mode : str
         That layer's mode.
+    in_row : bool
+        Whether it has a button in the row of tools; the diameter has one in the Stack section.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Tool:
     drawing: str
     layer: Literal["points", "shapes", ""]
     mode: str
+    in_row: bool = True
 
 
 TOOLS = (
@@ -71,6 +74,15 @@ TOOLS = (
         "",
         "pick",
     ),
+    Tool(
+        "diameter",
+        "Diameter",
+        "Drag the longest diameter across the object: its box is as wide as the line is long.",
+        "diameter",
+        "shapes",
+        "add_line",
+        in_row=False,
+    ),
 )
 
 _SHAPE_MODES = {
@@ -80,7 +92,7 @@ _SHAPE_MODES = {
     "add_polygon_lasso": "lasso",
     "add_path": "scribble",
     "add_polyline": "scribble",
-    "add_line": "scribble",
+    "add_line": "diameter",
 }
 
 
@@ -98,11 +110,11 @@ def why_no_tool(name: str, model: PromptableModel | None) -> str:
 
     Lassos, scribbles and labels become what the model takes (``derived_prompts.py``).
     """
-    if model is None or name not in ("point", "box"):
+    if model is None or name not in ("point", "box", "diameter"):
         return ""
     takes = model.capabilities
     if name == "point" and not takes.points:
         return f"{model.name} takes boxes and no clicks; draw a box, or choose another model."
-    if name == "box" and not takes.boxes:
+    if name != "point" and not takes.boxes:
         return f"{model.name} takes clicks and no boxes; click, or choose another model."
     return ""

@@ -168,6 +168,10 @@ class Run:
         time. ``plane`` of the prompts counts all hidden axes then.
     depths : (int, int) or None
         Half-open range of planes along ``across``; None for all.
+    region : {"auto", "plane"}
+        As of ``Tracker``.
+    largest : bool
+        Whether only the largest component of what was found of each object was kept at the end.
     """
 
     axis: int
@@ -189,6 +193,8 @@ class Run:
     across: int | None = None
     begun: int = 0
     depths: tuple[int, int] | None = None
+    region: Literal["auto", "plane"] = "auto"
+    largest: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

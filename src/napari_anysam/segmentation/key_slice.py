@@ -18,15 +18,24 @@ from napari_anysam.errors import PromptError
 from napari_anysam.images.planes import Planes
 from napari_anysam.images.presets import find_window
 from napari_anysam.segmentation.prompts import Prompt
+from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from napari_anysam.networks.protocol import PromptableModel
+    from napari_anysam.segmentation.windows import Window
 
-__all__ = ["LesionWindow", "largest_component", "recist_box", "segment_lesion"]
+__all__ = [
+    "LesionWindow",
+    "largest_component",
+    "largest_part",
+    "lesion_region",
+    "recist_box",
+    "segment_lesion",
+]
 
 LesionWindow: TypeAlias = str | tuple[float, float]
 Box: TypeAlias = tuple[float, float, float, float]
@@ -41,6 +50,7 @@ def segment_lesion(
     window: LesionWindow = "auto",
     axis: int = 0,
     region: Literal["auto", "plane"] | None = None,
+    stop_at_end: bool = False,
 ) -> NDArray[np.uint8]:
     """Segment one lesion through a volume from its key slice.
 
@@ -64,7 +74,10 @@ def segment_lesion(
         Axis of the planes.
     region : {None, "auto", "plane"}
         "plane" shows whole planes to the network, as MedSAM2's own code does; "auto" zooms to the
-        lesion. By default planes are shown whole if the network need not shrink them.
+        lesion. None chooses as ``lesion_region`` says.
+    stop_at_end : bool
+        Look for the lesion no more behind the first plane on which the network is unsure of it
+        (``tracking_end``). MedSAM2's own code looks for it on all planes.
 
     Returns
     -------
@@ -88,16 +101,34 @@ def segment_lesion(
 
         model = load_model("anysam-nano")
     if region is None:
-        region = "plane" if model.image_size >= max(planes.plane_shape) else "auto"
+        region = lesion_region(model, planes.plane_shape)
 
-    from napari_anysam.segmentation.tracking import propagate
+    from napari_anysam.images.conditioning import resolve_conditioning
+    from napari_anysam.segmentation.tracking import Tracker
+    from napari_anysam.segmentation.tracking_end import end_rule_for
 
+    tracker = Tracker(
+        model,
+        planes,
+        resolve_conditioning(planes, contrast),
+        region=region,
+        ending=end_rule_for(model) if stop_at_end else None,
+    )
     found = np.zeros((planes.count, *planes.plane_shape), bool)
-    for result in propagate(
-        volume, [prompt], model, axis=axis, direction="both", region=region, contrast=contrast
-    ):
+    for result in tracker.run([prompt]):
         found[result.index] = result.labels > 0
     return np.moveaxis(largest_component(found).astype(np.uint8), 0, axis)
+
+
+def lesion_region(model: PromptableModel, plane_shape: tuple[int, int]) -> Literal["auto", "plane"]:
+    """Return how planes are shown by default.
+
+    Whole, if the network need not shrink them, as networks for medical images were trained. The
+    shipped models zoom to the lesion: whole, planes gave them less on every lesion that was tried
+    (``docs/medical.md``).
+    """
+    zooms = model.name.startswith("anysam-") or model.image_size < max(plane_shape)
+    return "auto" if zooms else "plane"
 
 
 def recist_box(recist: Sequence[Sequence[float]], plane_shape: tuple[int, int]) -> Box:
@@ -146,6 +177,39 @@ def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return mask
     largest: NDArray[np.bool_] = parts == np.argmax(sizes[1:]) + 1
     return largest
+
+
+def largest_part(windows: Mapping[int, Window | None]) -> dict[int, Window | None]:
+    """Return what becomes of those planes that hold more than the largest component.
+
+    Parameters
+    ----------
+    windows : mapping of int to Window or None
+        Position of a plane along the axis to the object's mask there. What is not named is empty.
+
+    Returns
+    -------
+    mapping of int to Window or None
+        Only of planes that lose pixels; None where nothing stays. As in ``largest_component``.
+    """
+    known = {position: window for position, window in windows.items() if window is not None}
+    if not known:
+        return {}
+    first, top = min(known), min(window.origin[0] for window in known.values())
+    left = min(window.origin[1] for window in known.values())
+    bottom = max(window.slices[0].stop for window in known.values())
+    right = max(window.slices[1].stop for window in known.values())
+    found = np.zeros((max(known) - first + 1, bottom - top, right - left), bool)
+    for position, window in known.items():
+        (row, column), (height, width) = window.origin, window.shape
+        plane = found[position - first, row - top :, column - left :]
+        plane[:height, :width] = window.mask
+    stays = largest_component(found)
+    return {
+        position: tight_window(stays[position - first], (top, left))
+        for position, window in known.items()
+        if np.count_nonzero(stays[position - first]) < window.area
+    }
 
 
 def _prompt(

@@ -16,6 +16,7 @@ from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.continuing import continues
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import plane_index, rewrite
+from napari_anysam.segmentation.key_slice import largest_part
 from napari_anysam.segmentation.lifetimes import ended_at, living_masks
 from napari_anysam.segmentation.plane_pixels import WindowedPlane
 from napari_anysam.segmentation.saved_session import check_image
@@ -243,9 +244,20 @@ class _Again:
                     before=lambda one: known.get((object_id, number_of(one))),
                     reviewed=[one for one in planes if (object_id, number_of(one)) in run.locked],
                 )
+            found: dict[int, dict[int, Window | None]] = {}
             for result in islice(results, run.results):
-                self._report(f"plane {result.index}")
-                yield from _free_masks(run, result, number_of(int(result.index)))
+                position = int(result.index)
+                self._report(f"plane {position}")
+                for key, window in _masks(run, result, number_of(position)):
+                    if run.largest:
+                        found.setdefault(key[0], {})[position] = window
+                    if key not in run.locked:
+                        yield key, window
+            for object_id, windows in found.items():
+                for position, window in largest_part(windows).items():
+                    key = (object_id, number_of(position))
+                    if key not in run.locked:
+                        yield key, window
 
     def _results_of(self, run: Run, index: tuple[int, ...]) -> Iterator[PropagationResult]:
         """Return the results of a run, from where it began: behind those of the run before it."""
@@ -265,6 +277,7 @@ class _Again:
             self._predictor_of(run.model).model,
             self._stack(run.axis, index, run.layers),
             run.conditioning,
+            region=run.region,
             memory=run.memory,
             ending=None if run.ending is None else EndRule(run.ending),
         )
@@ -295,7 +308,9 @@ class _Again:
             )
             for one in islice(results, run.results):
                 self._report(f"time point {one.time}, plane {one.plane}")
-                yield from _free_masks(run, one.answer, planes.number(one.time, one.plane))
+                for key, window in _masks(run, one.answer, planes.number(one.time, one.plane)):
+                    if key not in run.locked:
+                        yield key, window
 
     def _plane(self, number: int | None, layers: tuple[str, ...]) -> Planes:
         fixed = dict(zip(self._order[:-2], plane_index(number, self._hidden), strict=True))
@@ -328,16 +343,15 @@ class _Again:
         return self._predictor
 
 
-def _free_masks(
+def _masks(
     run: Run, result: PropagationResult, number: int
 ) -> Iterator[tuple[PromptKey, Window | None]]:
-    """Return the masks of a plane that a run could write."""
-    for one in ended_at(number, run.ended - run.locked):
+    """Return the masks of a plane that objects of a run can have."""
+    for one in ended_at(number, run.ended):
         yield (one, number), None
     absent = {one for one in result.object_ids if (one, number) in run.absent}
     for object_id, mask in living_masks(result, absent):
-        if (object_id, number) not in run.locked:
-            yield (object_id, number), tight_window(mask)
+        yield (object_id, number), tight_window(mask)
 
 
 @contextmanager

@@ -163,6 +163,8 @@ class RunFile(_Record):
     across: int | None = None
     begun: int = Field(default=0, ge=0)
     depths: tuple[int, int] | None = None
+    region: Literal["auto", "plane"] = "auto"
+    largest: bool = False
 
 
 class WritingFile(_Record):

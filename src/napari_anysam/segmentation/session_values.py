@@ -174,6 +174,8 @@ class Describing:
             across=run.across,
             begun=run.begun,
             depths=run.depths,
+            region=run.region,
+            largest=run.largest,
         )
 
 
@@ -266,6 +268,8 @@ class Reading:
             across=run.across,
             begun=run.begun,
             depths=run.depths,
+            region=run.region,
+            largest=run.largest,
         )
 
     def _conditioning(self, position: int) -> Conditioning:
