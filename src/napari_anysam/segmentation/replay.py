@@ -15,7 +15,7 @@ from napari_anysam.images.planes import Planes, first_level
 from napari_anysam.segmentation.canvas import shaped_window
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import plane_index, rewrite
-from napari_anysam.segmentation.lifetimes import living_masks
+from napari_anysam.segmentation.lifetimes import living_windows
 from napari_anysam.segmentation.plane_pixels import WindowedPlane
 from napari_anysam.segmentation.saved_session import check_image
 from napari_anysam.segmentation.series_planes import SeriesPlanes
@@ -23,7 +23,6 @@ from napari_anysam.segmentation.stored_cache import StoredCache
 from napari_anysam.segmentation.time_lapse import follow_volume_series
 from napari_anysam.segmentation.tracking import Tracker
 from napari_anysam.segmentation.tracking_end import EndRule
-from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -312,9 +311,9 @@ def _free_masks(
 ) -> Iterator[tuple[PromptKey, Window | None]]:
     """Return the masks of a plane that a run could write."""
     absent = {one for one in result.object_ids if (one, number) in run.absent}
-    for object_id, mask in living_masks(result, absent):
+    for object_id, window in living_windows(result, absent):
         if (object_id, number) not in run.locked:
-            yield (object_id, number), tight_window(mask)
+            yield (object_id, number), window
 
 
 @contextmanager

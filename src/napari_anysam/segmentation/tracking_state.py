@@ -163,10 +163,9 @@ class RunKeeper:
             tensors, metadata = read_tensors(self.path, _FORMAT)
             self._check(metadata, model)
             said = json.loads(metadata["state"])
-            follower, watch, kept = (
-                unflattened(said[name], tensors, _types(), model.device)
-                for name in ("follower", "watch", "kept")
-            )
+            # Read as one, for they share values.
+            parts = {"tuple": [said[name] for name in ("follower", "watch", "kept")]}
+            follower, watch, kept = unflattened(parts, tensors, _types(), model.device)
             state = RunState(said["step"], said["plane"], follower, watch, kept)
         except (DamagedFileError, KeyError, TypeError) as error:
             fault = str(error) if isinstance(error, DamagedFileError) else "cannot be understood"
