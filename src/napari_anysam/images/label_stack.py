@@ -8,6 +8,8 @@ on behind them.
 
 from __future__ import annotations
 
+import itertools
+import math
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +30,7 @@ from napari_anysam.images.safe_writing import (
 from napari_anysam.images.volume_files import LABEL_VOLUMES, check_label_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from os import PathLike
     from pathlib import Path
 
@@ -36,9 +38,21 @@ if TYPE_CHECKING:
 
     from napari_anysam.images.geometry import Geometry
 
-__all__ = ["LabelStack", "check_unfinished", "open_label_stack", "unfinished_folder"]
+__all__ = [
+    "LabelStack",
+    "check_plane_size",
+    "check_unfinished",
+    "open_label_stack",
+    "unfinished_folder",
+]
 
 Shape = tuple[int, ...]
+
+LARGEST_CHUNK = 2**28
+"""Pixels of the largest plane that is written as one chunk, and to other files than .zarr."""
+
+CHUNK_SIDE = 4096
+"""Rows and columns of the chunks of larger planes."""
 
 _SLAB_BYTES = 2**26
 _TYPES = {"t": "time"}
@@ -55,6 +69,16 @@ def check_unfinished(path: str | PathLike[str]) -> None:
     folder = unfinished_folder(path)
     if folder.exists():
         raise _unfinished(folder)
+
+
+def check_plane_size(path: str | PathLike[str], shape: Shape, axis: int) -> None:
+    """Raise LabelFileError if planes across an axis are too large for this kind of file."""
+    target = check_output(path, 3)
+    if target.suffix.lower() != ".zarr" and _plane_pixels(shape, axis) > LARGEST_CHUNK:
+        raise LabelFileError(
+            f"Labels with planes of more than {LARGEST_CHUNK} pixels cannot be written to "
+            f"{target}; name a .zarr folder."
+        )
 
 
 def _unfinished(folder: Path) -> LabelFileError:
@@ -105,13 +129,13 @@ def open_label_stack(
     Yields
     ------
     LabelStack
-        Its ``write`` may be called in any order and more than once for a plane.
+        Its ``write`` and ``write_parts`` may be called in any order and more than once for a plane.
 
     Raises
     ------
     LabelFileError
-        If it cannot be written there, the disk is full, another process writes it, or an unfinished
-        one of another shape is there.
+        If it cannot be written there, the disk is full, another process writes it, an unfinished
+        one of another shape is there, or planes are too large for anything but .zarr.
 
     Notes
     -----
@@ -119,6 +143,7 @@ def open_label_stack(
     and the finished planes stay in their folder; a note on the exception says so.
     """
     target = check_output(path, len(shape))
+    check_plane_size(target, shape, axis)
     check_label_volume(target, shape, geometry)
     folder = unfinished_folder(target)
     _enter(folder, target, before)
@@ -186,13 +211,28 @@ class LabelStack:
         with disk_errors(self._target):
             self._array[self._key(index)] = labels
 
+    def write_parts(self, index: int, part: Callable[[slice, slice], NDArray[Any]]) -> None:
+        """Write a plane chunk by chunk; beyond `LARGEST_CHUNK` it is never held as a whole.
+
+        Parameters
+        ----------
+        index : int
+            Along the stack's axis.
+        part : callable
+            Returns rows and columns of the plane's labels.
+        """
+        with disk_errors(self._target):
+            for rows, columns in self._chunks():
+                self._array[self._key(index, rows, columns)] = part(rows, columns)
+
     def missing(self, ids: Iterable[int]) -> set[int]:
         """Return those ids that occur nowhere; planes are read until all have been met."""
         left = set(ids)
         for index in range(self._array.shape[self._axis]):
             if not left:
                 break
-            left.difference_update(np.unique(self._array[self._key(index)]).tolist())
+            for chunk in self._chunks():
+                left.difference_update(np.unique(self._array[self._key(index, *chunk)]).tolist())
         return left
 
     def finish(self) -> None:
@@ -211,10 +251,21 @@ class LabelStack:
             )
         _discard(self._labels)
 
-    def _key(self, index: int) -> tuple[int | slice, ...]:
-        key: list[int | slice] = [slice(None)] * self._array.ndim
-        key[self._axis] = index
+    def _key(self, index: int, *parts: slice) -> tuple[int | slice, ...]:
+        key: list[int | slice] = list(parts or (slice(None), slice(None)))
+        key.insert(self._axis, index)
         return tuple(key)
+
+    def _chunks(self) -> Iterator[tuple[slice, slice]]:
+        """Walk through the chunks of a plane, row by row."""
+        sides = [
+            [slice(start, min(start + chunk, size)) for start in range(0, size, chunk)]
+            for axis, (size, chunk) in enumerate(
+                zip(self._array.shape, self._array.chunks, strict=True)
+            )
+            if axis != self._axis
+        ]
+        yield from itertools.product(*sides)
 
     def _pages(self) -> Iterator[NDArray[Any]]:
         """Read along the first axis; across the chunks, many pages at a time."""
@@ -285,7 +336,7 @@ def _make(
     axis: int,
     multiscale: dict[str, Any],
 ) -> None:
-    """Make OME-Zarr labels (version 0.5) of one level, whose chunks are planes."""
+    """Make OME-Zarr labels (version 0.5) of one level, whose chunks are planes or their tiles."""
     import zarr
 
     with disk_errors(target):
@@ -293,13 +344,22 @@ def _make(
         group.create_array(
             "0",
             shape=shape,
-            chunks=tuple(1 if place == axis else size for place, size in enumerate(shape)),
+            chunks=_chunk_shape(shape, axis),
             dtype=np.dtype(dtype),
             dimension_names=[named["name"] for named in multiscale["axes"]],
             # A plane without an object is finished too.
             config={"write_empty_chunks": True},
         )
         group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale], "image-label": {}}
+
+
+def _chunk_shape(shape: Shape, axis: int) -> Shape:
+    most = CHUNK_SIDE if _plane_pixels(shape, axis) > LARGEST_CHUNK else max(shape)
+    return tuple(1 if place == axis else min(size, most) for place, size in enumerate(shape))
+
+
+def _plane_pixels(shape: Shape, axis: int) -> int:
+    return math.prod(size for place, size in enumerate(shape) if place != axis)
 
 
 def _multiscale(
