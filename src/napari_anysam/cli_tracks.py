@@ -17,6 +17,7 @@ from napari_anysam.cli_options import (
     load_model,
 )
 from napari_anysam.errors import ImageError, LabelFileError, PromptError
+from napari_anysam.images.plane_chunks import chunk_shape, plane_chunks
 from napari_anysam.images.safe_writing import beside, disk_errors
 from napari_anysam.segmentation.lineage import write_lineage
 
@@ -170,8 +171,9 @@ def _follow_planes(
         persist=options.persist,
     )
     for one in _progress(results, options):
-        time = one.result.index
-        labels[time] = one.drawn_over(labels[time])
+        for part in plane_chunks(planes.plane_shape):
+            window = (one.result.index, *part)
+            labels[window] = one.drawn_over(labels[window], *part)
         parents = one.parents
     return parents
 
@@ -199,7 +201,8 @@ def _follow_volumes(
         channel_axis=channel_axis,
     )
     for one in _progress(results, options):
-        labels[one.time, one.plane] = one.answer.labels
+        for part in plane_chunks(one.answer.plane_shape):
+            labels[(one.time, one.plane, *part)] = one.answer.labels_in(*part)
     return {}
 
 
@@ -219,7 +222,7 @@ def _scratch(target: Path, shape: list[int]) -> Iterator[Any]:
     import zarr
 
     folder = beside(target, ".zarr")
-    chunks = (*(1,) * (len(shape) - 2), *shape[-2:])
+    chunks = (*(1,) * (len(shape) - 2), *chunk_shape((shape[-2], shape[-1])))
     try:
         with disk_errors(target):
             yield zarr.create_array(folder, shape=shape, chunks=chunks, dtype=np.int32)

@@ -15,7 +15,7 @@ import tifffile
 import zarr
 from cli_helpers import MODEL, discs
 
-from napari_anysam.images import label_stack
+from napari_anysam.images import plane_chunks
 from napari_anysam.images.files import read_image
 
 COUNT = 16
@@ -65,8 +65,8 @@ def test_large_planes_are_written_in_tiles_and_to_zarr_alone(
 ):
     code, _, err = anysam(*command, "-o", tmp_path / "whole.zarr")
     assert code == 0, err
-    monkeypatch.setattr(label_stack, "LARGEST_CHUNK", 96**2 - 1)
-    monkeypatch.setattr(label_stack, "CHUNK_SIDE", 40)
+    monkeypatch.setattr(plane_chunks, "LARGEST_CHUNK", 96**2 - 1)
+    monkeypatch.setattr(plane_chunks, "CHUNK_SIDE", 40)
     code, _, err = anysam(*command, "-o", tmp_path / "tiles.zarr")
     assert code == 0, err
     np.testing.assert_array_equal(

@@ -12,7 +12,7 @@ import pytest
 import zarr
 
 from napari_anysam.errors import LabelFileError
-from napari_anysam.images import label_stack
+from napari_anysam.images import label_stack, plane_chunks
 from napari_anysam.images.files import read_image
 from napari_anysam.images.label_files import write_labels
 from napari_anysam.images.label_stack import open_label_stack, unfinished_folder
@@ -59,8 +59,8 @@ def test_zarr_labels_say_the_sizes_of_their_pixels(tmp_path):
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_large_plane_is_written_and_looked_through_in_tiles(tmp_path, axis, monkeypatch):
-    monkeypatch.setattr(label_stack, "LARGEST_CHUNK", 19)
-    monkeypatch.setattr(label_stack, "CHUNK_SIDE", 3)
+    monkeypatch.setattr(plane_chunks, "LARGEST_CHUNK", 19)
+    monkeypatch.setattr(plane_chunks, "CHUNK_SIDE", 3)
     planes = np.moveaxis(STACK, axis, 0)
     asked = []
 
@@ -91,9 +91,9 @@ def test_a_plane_of_ordinary_size_is_written_at_once(tmp_path):
 
 @pytest.mark.parametrize("ending", [".tif", ".nii.gz"])
 def test_large_planes_are_refused_by_files_that_take_them_whole(tmp_path, ending, monkeypatch):
-    monkeypatch.setattr(label_stack, "LARGEST_CHUNK", 29)
+    monkeypatch.setattr(plane_chunks, "LARGEST_CHUNK", 29)
     path = tmp_path / f"labels{ending}"
-    with pytest.raises(LabelFileError, match=r"more than 29 pixels.*name a \.zarr folder"):
+    with pytest.raises(LabelFileError, match=r"planes of 5 x 6 pixels.*name a \.zarr folder"):
         write_planes(path, STACK, range(4))
     assert not names(tmp_path)
 

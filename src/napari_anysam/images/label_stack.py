@@ -8,8 +8,6 @@ on behind them.
 
 from __future__ import annotations
 
-import itertools
-import math
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +19,7 @@ from napari_anysam.errors import LabelFileError
 from napari_anysam.images.file_kinds import ending_of, stem_of
 from napari_anysam.images.label_encoding import write_tiff
 from napari_anysam.images.label_files import check_output, write_labels
+from napari_anysam.images.plane_chunks import chunk_shape, is_large, plane_chunks
 from napari_anysam.images.safe_writing import (
     disk_errors,
     replace_file,
@@ -48,12 +47,6 @@ __all__ = [
 
 Shape = tuple[int, ...]
 
-LARGEST_CHUNK = 2**28
-"""Pixels of the largest plane that is written as one chunk, and to other files than .zarr."""
-
-CHUNK_SIDE = 4096
-"""Rows and columns of the chunks of larger planes."""
-
 _SLAB_BYTES = 2**26
 _TYPES = {"t": "time"}
 
@@ -74,10 +67,11 @@ def check_unfinished(path: str | PathLike[str]) -> None:
 def check_plane_size(path: str | PathLike[str], shape: Shape, axis: int) -> None:
     """Raise LabelFileError if planes across an axis are too large for this kind of file."""
     target = check_output(path, 3)
-    if target.suffix.lower() != ".zarr" and _plane_pixels(shape, axis) > LARGEST_CHUNK:
+    height, width = _plane_shape(shape, axis)
+    if target.suffix.lower() != ".zarr" and is_large((height, width)):
         raise LabelFileError(
-            f"Labels with planes of more than {LARGEST_CHUNK} pixels cannot be written to "
-            f"{target}; name a .zarr folder."
+            f"Labels with planes of {height} x {width} pixels cannot be written to {target}; name "
+            "a .zarr folder."
         )
 
 
@@ -212,7 +206,7 @@ class LabelStack:
             self._array[self._key(index)] = labels
 
     def write_parts(self, index: int, part: Callable[[slice, slice], NDArray[Any]]) -> None:
-        """Write a plane chunk by chunk; beyond `LARGEST_CHUNK` it is never held as a whole.
+        """Write a plane chunk by chunk (`plane_chunks.py`); a huge one is never held as a whole.
 
         Parameters
         ----------
@@ -222,7 +216,7 @@ class LabelStack:
             Returns rows and columns of the plane's labels.
         """
         with disk_errors(self._target):
-            for rows, columns in self._chunks():
+            for rows, columns in plane_chunks(self._plane_shape):
                 self._array[self._key(index, rows, columns)] = part(rows, columns)
 
     def missing(self, ids: Iterable[int]) -> set[int]:
@@ -231,7 +225,7 @@ class LabelStack:
         for index in range(self._array.shape[self._axis]):
             if not left:
                 break
-            for chunk in self._chunks():
+            for chunk in plane_chunks(self._plane_shape):
                 left.difference_update(np.unique(self._array[self._key(index, *chunk)]).tolist())
         return left
 
@@ -256,16 +250,9 @@ class LabelStack:
         key.insert(self._axis, index)
         return tuple(key)
 
-    def _chunks(self) -> Iterator[tuple[slice, slice]]:
-        """Walk through the chunks of a plane, row by row."""
-        sides = [
-            [slice(start, min(start + chunk, size)) for start in range(0, size, chunk)]
-            for axis, (size, chunk) in enumerate(
-                zip(self._array.shape, self._array.chunks, strict=True)
-            )
-            if axis != self._axis
-        ]
-        yield from itertools.product(*sides)
+    @property
+    def _plane_shape(self) -> tuple[int, int]:
+        return _plane_shape(self._array.shape, self._axis)
 
     def _pages(self) -> Iterator[NDArray[Any]]:
         """Read along the first axis; across the chunks, many pages at a time."""
@@ -344,7 +331,7 @@ def _make(
         group.create_array(
             "0",
             shape=shape,
-            chunks=_chunk_shape(shape, axis),
+            chunks=_chunks(shape, axis),
             dtype=np.dtype(dtype),
             dimension_names=[named["name"] for named in multiscale["axes"]],
             # A plane without an object is finished too.
@@ -353,13 +340,15 @@ def _make(
         group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale], "image-label": {}}
 
 
-def _chunk_shape(shape: Shape, axis: int) -> Shape:
-    most = CHUNK_SIDE if _plane_pixels(shape, axis) > LARGEST_CHUNK else max(shape)
-    return tuple(1 if place == axis else min(size, most) for place, size in enumerate(shape))
+def _plane_shape(shape: Shape, axis: int) -> tuple[int, int]:
+    height, width = (size for place, size in enumerate(shape) if place != axis)
+    return height, width
 
 
-def _plane_pixels(shape: Shape, axis: int) -> int:
-    return math.prod(size for place, size in enumerate(shape) if place != axis)
+def _chunks(shape: Shape, axis: int) -> Shape:
+    chunks = list(chunk_shape(_plane_shape(shape, axis)))
+    chunks.insert(axis, 1)
+    return tuple(chunks)
 
 
 def _multiscale(
