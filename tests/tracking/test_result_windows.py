@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -14,7 +14,7 @@ from napari_anysam.segmentation.tracking_merge import Assessed
 from napari_anysam.segmentation.tracking_results import Answer, compose
 from napari_anysam.segmentation.windows import tight_window
 
-SHAPE = (9, 11)
+SHAPE = (5, 6)
 
 
 @st.composite
@@ -48,6 +48,7 @@ def drawn_on_planes(answers):
     return labels, masks
 
 
+@settings(deadline=None)
 @given(found())
 def test_labels_and_masks_are_those_of_whole_planes(answers):
     result = compose(4, answers, SHAPE)
@@ -61,6 +62,7 @@ def test_labels_and_masks_are_those_of_whole_planes(answers):
     np.testing.assert_allclose(result.object_logits, result.object_ids)
 
 
+@settings(deadline=None)
 @given(found(), st.data())
 def test_any_part_of_the_labels_is_cut_from_the_whole(answers, data):
     sides = []
@@ -71,6 +73,7 @@ def test_any_part_of_the_labels_is_cut_from_the_whole(answers, data):
     np.testing.assert_array_equal(part, drawn_on_planes(answers)[0][tuple(sides)])
 
 
+@settings(deadline=None)
 @given(found(), st.sets(st.integers(1, 9)))
 def test_what_is_not_there_leaves_its_pixels_to_others(answers, absent):
     labels, masks = drawn_on_planes(answers)
