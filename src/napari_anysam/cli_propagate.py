@@ -186,7 +186,7 @@ def _propagate(options: argparse.Namespace) -> None:
 
 def _checked(options: argparse.Namespace) -> Job:
     from napari_anysam.images.label_files import check_output
-    from napari_anysam.images.label_stack import check_unfinished
+    from napari_anysam.images.label_stack import check_plane_size, check_unfinished
     from napari_anysam.images.planes import Planes
     from napari_anysam.images.volume_files import check_label_volume
     from napari_anysam.segmentation.prompt_files import read_prompts
@@ -214,6 +214,7 @@ def _checked(options: argparse.Namespace) -> Job:
         options.stop,
     )
     job = Job(image, taken, channel_axis, axis, planes, prompts, dtype, plan)
+    check_plane_size(options.output, job.label_shape, job.plane_axis)
     check_label_volume(options.output, job.label_shape, job.geometry)
     return job
 
@@ -270,9 +271,9 @@ def _write_results(results: Iterable[PropagationResult], stack: LabelStack) -> s
     """Write results as they come; return the ids of the objects that were found anywhere."""
     found: set[int] = set()
     for result in results:
-        stack.write(result.index, result.labels)
-        masks = zip(result.object_ids, result.masks, strict=True)
-        found.update(object_id for object_id, mask in masks if mask.any())
+        stack.write_parts(result.index, result.labels_in)
+        windows = zip(result.object_ids, result.windows, strict=True)
+        found.update(object_id for object_id, window in windows if window is not None)
     return found
 
 

@@ -18,6 +18,7 @@ from napari_anysam.cli_options import (
     load_model,
 )
 from napari_anysam.errors import ImageError, LabelFileError, PromptError
+from napari_anysam.images.plane_chunks import chunk_shape, plane_chunks
 from napari_anysam.images.safe_writing import beside, disk_errors
 from napari_anysam.segmentation.lineage import write_lineage
 
@@ -177,8 +178,9 @@ def _follow_planes(
         persist=options.persist,
     )
     for one in _progress(results, options):
-        time = one.result.index
-        labels[time] = one.drawn_over(labels[time])
+        for part in plane_chunks(planes.plane_shape):
+            window = (one.result.index, *part)
+            labels[window] = one.drawn_over(labels[window], *part)
         parents = one.parents
     return parents
 
@@ -210,9 +212,11 @@ def _follow_volumes(
         channel_axis=channel_axis,
     )
     for one in _progress(results, options):
-        place = one.time, one.plane
-        labels[place] = one.drawn.drawn_over(labels[place])
-        parents = one.drawn.parents
+        drawn = one.drawn
+        for part in plane_chunks(drawn.result.plane_shape):
+            window = (one.time, one.plane, *part)
+            labels[window] = drawn.drawn_over(labels[window], *part)
+        parents = drawn.parents
     return parents
 
 
@@ -237,7 +241,7 @@ def _gathered(target: Path, shape: list[int]) -> Iterator[Any]:
 
     folder = beside(target, ".zarr")
     kept = target.with_name(f"{target.name}.unfinished.zarr")
-    chunks = (*(1,) * (len(shape) - 2), *shape[-2:])
+    chunks = (*(1,) * (len(shape) - 2), *chunk_shape((shape[-2], shape[-1])))
     try:
         with disk_errors(target):
             yield zarr.create_array(folder, shape=shape, chunks=chunks, dtype=np.int32)

@@ -15,6 +15,7 @@ import tifffile
 import zarr
 from cli_helpers import MODEL, discs
 
+from napari_anysam.images import plane_chunks
 from napari_anysam.images.files import read_image
 
 COUNT = 16
@@ -57,6 +58,24 @@ def killed_after(count, arguments):
         process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     return done
+
+
+def test_large_planes_are_written_in_tiles_and_to_zarr_alone(
+    anysam, tmp_path, command, monkeypatch
+):
+    code, _, err = anysam(*command, "-o", tmp_path / "whole.zarr")
+    assert code == 0, err
+    monkeypatch.setattr(plane_chunks, "LARGEST_CHUNK", 96**2 - 1)
+    monkeypatch.setattr(plane_chunks, "CHUNK_SIDE", 40)
+    code, _, err = anysam(*command, "-o", tmp_path / "tiles.zarr")
+    assert code == 0, err
+    np.testing.assert_array_equal(
+        contents(tmp_path / "tiles.zarr"), contents(tmp_path / "whole.zarr")
+    )
+    assert zarr.open_array(tmp_path / "tiles.zarr" / "0").chunks == (1, 40, 40)
+    code, _, err = anysam(*command, "-o", tmp_path / "labels.tif")
+    assert code != 0
+    assert "name a .zarr folder" in err
 
 
 def test_a_run_that_is_killed_at_random_planes_gives_the_same_labels(anysam, tmp_path, command):

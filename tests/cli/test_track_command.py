@@ -10,13 +10,18 @@ import pytest
 import tifffile
 
 from napari_anysam import cli_tracks
+from napari_anysam.images import plane_chunks
 from napari_anysam.images.files import read_labels
 from napari_anysam.images.synthetic import synthetic_divisions
 from napari_anysam.segmentation.lineage import read_lineage
 from napari_anysam.segmentation.prompt_files import encode_mask
 
 
-def test_a_dividing_cell_ends_in_the_format_of_the_challenge(anysam, prompts, tmp_path):
+def test_a_dividing_cell_ends_in_the_format_of_the_challenge(
+    anysam, prompts, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(plane_chunks, "CHUNK_SIDE", 50)  # as large planes are
+    monkeypatch.setattr(plane_chunks, "LARGEST_CHUNK", 50**2)
     image, truth, parents = synthetic_divisions(0, (6, 128, 128), divisions=1)
     (mother,) = set(parents.values())
     tifffile.imwrite(tmp_path / "series.tif", image)
@@ -59,7 +64,10 @@ def volumes(tmp_path):
     return tmp_path / "volumes.ome.tif", truth
 
 
-def test_volumes_keep_one_id(anysam, volumes, prompts, tmp_path):
+@pytest.mark.parametrize("side", [4096, 20])
+def test_volumes_keep_one_id(anysam, volumes, prompts, tmp_path, side, monkeypatch):
+    monkeypatch.setattr(plane_chunks, "CHUNK_SIDE", side)
+    monkeypatch.setattr(plane_chunks, "LARGEST_CHUNK", side**2)
     image, truth = volumes
     told = prompts({"time": 0, "plane": 1, "object_id": 4, "mask": encode_mask(truth[0, 1])})
     out = tmp_path / "labels.zarr"

@@ -12,7 +12,7 @@ import pytest
 import zarr
 
 from napari_anysam.errors import LabelFileError
-from napari_anysam.images import label_stack
+from napari_anysam.images import label_stack, plane_chunks
 from napari_anysam.images.files import read_image
 from napari_anysam.images.label_files import write_labels
 from napari_anysam.images.label_stack import open_label_stack, unfinished_folder
@@ -55,6 +55,47 @@ def test_zarr_labels_say_the_sizes_of_their_pixels(tmp_path):
     write_planes(tmp_path / "labels.zarr", STACK, range(4), **sizes)
     found = read_image(tmp_path / "labels.zarr")
     assert (found.axes, found.scale, found.units) == ("TYX", sizes["scale"], sizes["units"])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_large_plane_is_written_and_looked_through_in_tiles(tmp_path, axis, monkeypatch):
+    monkeypatch.setattr(plane_chunks, "LARGEST_CHUNK", 19)
+    monkeypatch.setattr(plane_chunks, "CHUNK_SIDE", 3)
+    planes = np.moveaxis(STACK, axis, 0)
+    asked = []
+
+    def part_of(index):
+        def part(rows, columns):
+            asked.append(planes[index, rows, columns].shape)
+            return planes[index, rows, columns]
+
+        return part
+
+    path = tmp_path / "labels.zarr"
+    with open_label_stack(path, STACK.shape, axis=axis) as stack:
+        for index in range(len(planes)):
+            stack.write_parts(index, part_of(index))
+        assert stack.missing([5, STACK.max(), 1000]) == {1000}
+    np.testing.assert_array_equal(contents(path), STACK)
+    assert np.max(asked) == 3
+    assert sum(height * width for height, width in asked) == STACK.size
+
+
+def test_a_plane_of_ordinary_size_is_written_at_once(tmp_path):
+    asked = []
+    with open_label_stack(tmp_path / "labels.tif", STACK.shape) as stack:
+        stack.write_parts(2, lambda *part: (asked.append(part), STACK[2][part])[1])
+    assert asked == [(slice(0, 5), slice(0, 6))]
+    np.testing.assert_array_equal(contents(tmp_path / "labels.tif")[2], STACK[2])
+
+
+@pytest.mark.parametrize("ending", [".tif", ".nii.gz"])
+def test_large_planes_are_refused_by_files_that_take_them_whole(tmp_path, ending, monkeypatch):
+    monkeypatch.setattr(plane_chunks, "LARGEST_CHUNK", 29)
+    path = tmp_path / f"labels{ending}"
+    with pytest.raises(LabelFileError, match=r"planes of 5 x 6 pixels.*name a \.zarr folder"):
+        write_planes(path, STACK, range(4))
+    assert not names(tmp_path)
 
 
 @pytest.mark.parametrize("ending", [".tif", ".zarr"])

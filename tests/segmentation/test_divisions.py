@@ -214,9 +214,12 @@ def test_daughters_take_what_was_their_mothers_and_nobody_elses():
     assert (labels[RIGHT] == 8).all()
     assert (labels[other & ~RIGHT] == 6).all()
     top = block(np.s_[10:14, 10:18])
-    again = one(2, (5, 7), id9=top, id10=block(np.s_[16:20, 10:18])).drawn_over(labels)
+    third = one(2, (5, 7), id9=top, id10=block(np.s_[16:20, 10:18]))
+    again = third.drawn_over(labels)
     assert set(np.unique(again)) == {0, 6, 8, 9, 10}
     assert (again[top] == 9).all()
+    for part in (np.s_[0:12, 0:25], np.s_[12:30, 7:40]):
+        np.testing.assert_array_equal(third.drawn_over(labels[part], *part), again[part])
 
 
 def test_bad_requests_are_refused_at_once(nano, dividing):

@@ -206,6 +206,15 @@ def test_a_coarse_mask_is_the_same_in_strips_and_as_a_whole(monkeypatch):
         expected.area,
     )
     np.testing.assert_array_equal(found.mask, expected.mask)
+    box, tight = candidate.tight_logits()
+    assert tight.shape == box.shape
+    assert (box.row, box.column, *box.shape) == (*found.origin, *found.shape)
+    rows, columns = box.row - region.row, box.column - region.column
+    full = candidate.full_logits()[rows:, columns:][: box.height, : box.width]
+    np.testing.assert_array_equal(tight, full)
+    empty = Candidate(region, -np.ones_like(logits), 0.9, logits)
+    assert empty.tight_logits()[0] == Region(region.row, region.column, 1, 1)
+    assert empty.tight_logits()[1] == -1
 
 
 def test_two_views_of_one_huge_object_say_the_same():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_anysam.segmentation.divisions import find_divisions
-from napari_anysam.segmentation.lifetimes import absences, living_masks
+from napari_anysam.segmentation.lifetimes import absences, living_windows
 from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.seen_divisions import divisions_in, divisions_in_volumes
 from napari_anysam.segmentation.session import Session
@@ -121,11 +121,11 @@ def test_who_has_no_kin_here_is_never_absent(family):
 def test_pixels_of_an_absent_mother_are_her_daughters():
     masks = np.zeros((2, 4, 6), bool)
     masks[0, :, :4] = masks[1, :, 2:] = True
-    labels = np.where(masks[0], 1, np.where(masks[1], 2, 0)).astype(np.int32)
-    result = PropagationResult(
-        0, labels, (1, 2), masks, np.ones(2, np.float32), np.ones(2, np.float32), ()
-    )
-    assert {one: int(mask.sum()) for one, mask in living_masks(result)} == {1: 16, 2: 8}
-    ((number, mask),) = living_masks(result, {1})
+    windows = tuple(tight_window(mask) for mask in masks)
+    shown = (windows[0], tight_window(masks[1] & ~masks[0]))
+    ones = np.ones(2, np.float32)
+    result = PropagationResult(0, (4, 6), (1, 2), windows, shown, ones, ones, ())
+    assert {one: window.area for one, window in living_windows(result)} == {1: 16, 2: 8}
+    ((number, window),) = living_windows(result, {1})
     assert number == 2
-    assert np.array_equal(mask, masks[1])
+    assert np.array_equal(window.whole((4, 6)), masks[1])

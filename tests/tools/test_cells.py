@@ -10,6 +10,7 @@ import pytest
 
 from napari_anysam.segmentation.confidence import Assessment
 from napari_anysam.segmentation.tracking_results import PropagationResult
+from napari_anysam.segmentation.windows import tight_window
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 if not BENCHMARKS.is_dir():
@@ -48,7 +49,8 @@ def answer(frame, mask):
     """The answer for cell 1."""
     one = np.zeros(1, np.float32)
     assessed = (Assessment(0.0, 0.0, int(mask.sum())),)
-    return PropagationResult(frame, np.zeros(mask.shape), (1,), mask[None], one, one, assessed)
+    windows = (tight_window(mask),)
+    return PropagationResult(frame, mask.shape, (1,), windows, windows, one, one, assessed)
 
 
 def course_of(cells, truth, *followed):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from comparison import AS_IT_IS
@@ -10,8 +12,9 @@ import napari_anysam as anysam
 from napari_anysam import Prompt
 from napari_anysam.errors import CapabilityError
 from napari_anysam.images.planes import Planes
-from napari_anysam.segmentation import tracking_source
+from napari_anysam.segmentation import tracking_regions, tracking_source
 from napari_anysam.segmentation.tracking import Tracker
+from napari_anysam.segmentation.windows import seen_from, tight_window
 
 COUNT, SIDE = 4, 6000
 ROW, COLUMN, RADIUS = 4000, 3000, 30
@@ -89,8 +92,79 @@ def test_a_pyramid_is_read_at_its_finest_level(nano):
         np.testing.assert_array_equal(one.labels, other.labels)
 
 
-def test_planes_beyond_what_a_result_can_hold_are_refused_at_once(nano):
+def test_a_small_object_is_followed_in_planes_that_fit_no_memory(nano):
+    stack = DiscStack(3, 40_000)
+    box = Prompt(3, 0, box=(ROW - 30, COLUMN - 30, ROW + 30, COLUMN + 30))
+    click = Prompt(5, 2, points=[(ROW + 4, COLUMN + 8)])
+    results = anysam.propagate(stack, [box, click], nano, contrast=(0, 255))
+    tracemalloc.start()
+    try:
+        found = {one.index: one for one in results}
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sorted(found) == [0, 1, 2]
+    assert peak < 2**28  # a plane of it has 1.6e9 pixels; a click is looked at in 6144 x 6144
+    assert stack.read < 2**28
+    rows, columns = slice(ROW - 100, ROW + 100), slice(COLUMN - 100, COLUMN + 100)
+    for plane, result in found.items():
+        assert result.object_ids == (3, 5)
+        truth = stack.truth(plane, *np.ogrid[rows, columns])
+        for window in result.windows:
+            mask = seen_from(
+                window, tight_window(np.ones((200, 200), bool), (ROW - 100, COLUMN - 100))
+            )
+            assert window.area == mask.sum()
+            assert (mask & truth).sum() > 0.6 * (mask | truth).sum()
+        assert set(np.unique(result.labels_in(rows, columns))) <= {0, 3, 5}
+
+
+def test_a_prompt_that_finds_nothing_in_such_planes_costs_no_more(nano):
     stack = DiscStack(2, 2**14 + 1)
-    with pytest.raises(CapabilityError, match=r"16385 x 16385 pixels are too large.*coarser level"):
-        anysam.propagate(stack, [Prompt(1, 0, points=[(5, 5)])], nano, contrast=(0, 255))
+    corners = [(8999.6, 8999.6), (8999.6, 9000.4), (9000.4, 9000.4), (9000.4, 8999.6)]
+    one_pixel = Prompt(1, 0, lasso=corners, points=[(9000, 9000)], polarity=[False])
+    first, *_ = Tracker(nano, Planes(stack), AS_IT_IS).run([one_pixel])
+    assert first.windows == (None,)
+    assert stack.read < 2**20
+
+
+def test_such_planes_are_not_followed_as_a_whole(nano):
+    stack = DiscStack(2, 2**14 + 1)
+    remedy = r"16385 x 16385 pixels are too large.*region='auto'.*coarser level"
+    with pytest.raises(CapabilityError, match=remedy):
+        anysam.propagate(
+            stack, [Prompt(1, 0, points=[(5, 5)])], nano, region="plane", contrast=(0, 255)
+        )
     assert not stack.read
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        Prompt(4, 0, box=(100, 100, 15_000, 15_000)),
+        Prompt(4, 0, lasso=[(100, 100), (15_000, 100), (8000, 15_000)]),
+    ],
+    ids=["box", "lasso"],
+)
+def test_an_object_that_fills_such_planes_is_refused_at_once(nano, prompt):
+    stack = DiscStack(2, 2**14 + 1)
+    small = Prompt(3, 0, box=(ROW, COLUMN, ROW + 30, COLUMN + 30))
+    with pytest.raises(CapabilityError, match=r"Object 4 would be followed in.*coarser level"):
+        anysam.propagate(stack, [small, prompt], nano, contrast=(0, 255))
+    tracker = Tracker(nano, Planes(stack), AS_IT_IS)
+    with pytest.raises(CapabilityError, match=r"Object 4 would be followed in.*coarser level"):
+        tracker.repair([prompt], 4, 0, before=lambda _: None)
+    assert not stack.read
+
+
+def test_an_object_that_outgrows_what_can_be_held_ends_the_run_with_a_remedy(nano, monkeypatch):
+    rows, columns = np.ogrid[:500, :500]
+    distance = np.hypot(rows - 250, columns - 250)
+    dark = 40 + (rows * 7 + columns * 13) % 17
+    stack = np.stack([np.where(distance < radius, 190, dark) for radius in (12, 15, 19, 24)])
+    small = Prompt(6, 0, box=(238, 238, 262, 262))
+    monkeypatch.setattr(tracking_regions, "MOST_PIXELS", 100**2)
+    results = Tracker(nano, Planes(stack.astype(np.uint8)), AS_IT_IS).run([small])
+    assert next(results).windows[0] is not None
+    with pytest.raises(CapabilityError, match=r"Object 6 would be followed in.*coarser level"):
+        list(results)

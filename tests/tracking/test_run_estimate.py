@@ -242,6 +242,16 @@ def test_more_planes_and_objects_never_cost_less(objects, count, plane, data):
         assert ours.disk_bytes <= theirs.disk_bytes
 
 
+def test_memory_depends_on_regions_and_not_on_the_plane():
+    shape = (40_000, 40_000)
+    for prompt in (*boxes((100, 100)), Prompt(1, 0, points=[(9, 9)])):
+        plan = make_plan([prompt], shape, 100)
+        size = size_of_run(plan, shape, 256, "auto")
+        assert estimate_for(size).memory_bytes < 4e9  # a byte for every pixel would be 1.6e9 more
+    in_planes = estimate_for(size_for(boxes((100, 100)), region="plane"))
+    assert in_planes.memory_bytes >= estimate_for(size_for(boxes((100, 100)))).memory_bytes
+
+
 @pytest.fixture
 def measurements(tmp_path, monkeypatch):
     monkeypatch.setenv("ANYSAM_CACHE", str(tmp_path))

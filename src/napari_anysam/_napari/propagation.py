@@ -19,15 +19,11 @@ from napari_anysam._napari.time_axis import absences_along
 from napari_anysam._napari.workspace import LabelChange
 from napari_anysam.errors import CapabilityError, PromptError, RunError
 from napari_anysam.segmentation.journal import Run, Writing, record_of
-from napari_anysam.segmentation.lifetimes import ended_at, endings, living_masks
+from napari_anysam.segmentation.lifetimes import ended_at, endings, living_windows
 from napari_anysam.segmentation.session import KeptMask
-from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from napari_anysam._napari.coordinates import PlaneFrame
     from napari_anysam._napari.engine import Engine
@@ -42,6 +38,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.tracking import Tracker
     from napari_anysam.segmentation.tracking_results import PropagationResult
     from napari_anysam.segmentation.tracking_state import StateKeeper
+    from napari_anysam.segmentation.windows import Window
 
 __all__ = [
     "Propagation",
@@ -272,8 +269,8 @@ class Propagation:
         absent = {one for one in result.object_ids if (one, number) in self._absent}
         ended: dict[int, KeptMask | None] = dict.fromkeys(ended_at(number, self._ended))
         return ended | {
-            object_id: self._kept(mask, assessed[object_id])
-            for object_id, mask in living_masks(result, absent)
+            object_id: self._kept(window, assessed[object_id])
+            for object_id, window in living_windows(result, absent)
         }
 
     def _results(
@@ -293,8 +290,7 @@ class Propagation:
         """Return where the run can go on behind what was written; None if it cannot."""
         return None
 
-    def _kept(self, mask: NDArray[np.bool_], assessment: Assessment) -> KeptMask | None:
-        window = tight_window(mask)
+    def _kept(self, window: Window | None, assessment: Assessment) -> KeptMask | None:
         if window is None:
             return None
         return KeptMask(

@@ -94,7 +94,7 @@ class Repair(Propagation):
         if position == self._position and target is not None:
             window = label_window(target.layer, key[0], self._frame)
             if window is not None:
-                return Prompt(key[0], position, mask=window.whole(self._frame.plane_shape))
+                return Prompt(key[0], position, mask=window.mask, mask_origin=window.origin)
         if key not in self.work.session.kept and key not in self.work.session.prompts:
             raise PromptError(
                 f"Object {key[0]} is not on this plane; click it here first, and then repair."

@@ -20,6 +20,7 @@ from napari_anysam.images.file_kinds import ending_of, stem_of
 from napari_anysam.images.label_encoding import write_tiff
 from napari_anysam.images.label_files import check_output, write_labels
 from napari_anysam.images.label_zarr import make_label_zarr, multiscale_of
+from napari_anysam.images.plane_chunks import chunk_shape, is_large, plane_chunks
 from napari_anysam.images.safe_writing import (
     disk_errors,
     replace_file,
@@ -29,7 +30,7 @@ from napari_anysam.images.safe_writing import (
 from napari_anysam.images.volume_files import LABEL_VOLUMES, check_label_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from os import PathLike
     from pathlib import Path
 
@@ -37,7 +38,13 @@ if TYPE_CHECKING:
 
     from napari_anysam.images.geometry import Geometry
 
-__all__ = ["LabelStack", "check_unfinished", "open_label_stack", "unfinished_folder"]
+__all__ = [
+    "LabelStack",
+    "check_plane_size",
+    "check_unfinished",
+    "open_label_stack",
+    "unfinished_folder",
+]
 
 Shape = tuple[int, ...]
 
@@ -55,6 +62,17 @@ def check_unfinished(path: str | PathLike[str]) -> None:
     folder = unfinished_folder(path)
     if folder.exists():
         raise _unfinished(folder)
+
+
+def check_plane_size(path: str | PathLike[str], shape: Shape, axis: int) -> None:
+    """Raise LabelFileError if planes across an axis are too large for this kind of file."""
+    target = check_output(path, 3)
+    height, width = _plane_shape(shape, axis)
+    if target.suffix.lower() != ".zarr" and is_large((height, width)):
+        raise LabelFileError(
+            f"Labels with planes of {height} x {width} pixels cannot be written to {target}; name "
+            "a .zarr folder."
+        )
 
 
 def _unfinished(folder: Path) -> LabelFileError:
@@ -105,13 +123,13 @@ def open_label_stack(
     Yields
     ------
     LabelStack
-        Its ``write`` may be called in any order and more than once for a plane.
+        Its ``write`` and ``write_parts`` may be called in any order and more than once for a plane.
 
     Raises
     ------
     LabelFileError
-        If it cannot be written there, the disk is full, another process writes it, or an unfinished
-        one of another shape is there.
+        If it cannot be written there, the disk is full, another process writes it, an unfinished
+        one of another shape is there, or planes are too large for anything but .zarr.
 
     Notes
     -----
@@ -119,6 +137,7 @@ def open_label_stack(
     and the finished planes stay in their folder; a note on the exception says so.
     """
     target = check_output(path, len(shape))
+    check_plane_size(target, shape, axis)
     check_label_volume(target, shape, geometry)
     folder = unfinished_folder(target)
     _enter(folder, target, before)
@@ -168,11 +187,10 @@ class LabelStack:
         self._geometry = geometry
         if not self._labels.exists():
             _empty(folder)  # what lies beside labels that are gone tells of work that is gone
-            chunks = tuple(1 if place == axis else size for place, size in enumerate(shape))
 
             def make(new: Path) -> None:
                 with disk_errors(target):
-                    make_label_zarr(new, shape, dtype, chunks, multiscale)
+                    make_label_zarr(new, shape, dtype, _chunks(shape, axis), multiscale)
 
             replace_folder(self._labels, make)
         self._array = _opened(self._labels, shape, dtype)
@@ -190,13 +208,28 @@ class LabelStack:
         with disk_errors(self._target):
             self._array[self._key(index)] = labels
 
+    def write_parts(self, index: int, part: Callable[[slice, slice], NDArray[Any]]) -> None:
+        """Write a plane chunk by chunk (`plane_chunks.py`); a huge one is never held as a whole.
+
+        Parameters
+        ----------
+        index : int
+            Along the stack's axis.
+        part : callable
+            Returns rows and columns of the plane's labels.
+        """
+        with disk_errors(self._target):
+            for rows, columns in plane_chunks(self._plane_shape):
+                self._array[self._key(index, rows, columns)] = part(rows, columns)
+
     def missing(self, ids: Iterable[int]) -> set[int]:
         """Return those ids that occur nowhere; planes are read until all have been met."""
         left = set(ids)
         for index in range(self._array.shape[self._axis]):
             if not left:
                 break
-            left.difference_update(np.unique(self._array[self._key(index)]).tolist())
+            for chunk in plane_chunks(self._plane_shape):
+                left.difference_update(np.unique(self._array[self._key(index, *chunk)]).tolist())
         return left
 
     def finish(self) -> None:
@@ -215,10 +248,14 @@ class LabelStack:
             )
         _discard(self._labels)
 
-    def _key(self, index: int) -> tuple[int | slice, ...]:
-        key: list[int | slice] = [slice(None)] * self._array.ndim
-        key[self._axis] = index
+    def _key(self, index: int, *parts: slice) -> tuple[int | slice, ...]:
+        key: list[int | slice] = list(parts or (slice(None), slice(None)))
+        key.insert(self._axis, index)
         return tuple(key)
+
+    @property
+    def _plane_shape(self) -> tuple[int, int]:
+        return _plane_shape(self._array.shape, self._axis)
 
     def _pages(self) -> Iterator[NDArray[Any]]:
         """Read along the first axis; across the chunks, many pages at a time."""
@@ -279,6 +316,17 @@ def _discard(labels: Path) -> None:
     if labels.exists():
         labels.rename(old)
         shutil.rmtree(old)
+
+
+def _plane_shape(shape: Shape, axis: int) -> tuple[int, int]:
+    height, width = (size for place, size in enumerate(shape) if place != axis)
+    return height, width
+
+
+def _chunks(shape: Shape, axis: int) -> Shape:
+    chunks = list(chunk_shape(_plane_shape(shape, axis)))
+    chunks.insert(axis, 1)
+    return tuple(chunks)
 
 
 def _opened(path: Path, shape: Shape, dtype: DTypeLike) -> Any:

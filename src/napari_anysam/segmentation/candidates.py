@@ -91,6 +91,24 @@ class Candidate:
             return self.logits
         return np.concatenate([*self._strips(0, self.region.height, 0, self.region.width)])
 
+    def tight_logits(self) -> tuple[Region, NDArray[np.float32]]:
+        """Return the logits in the bounding box of the mask, and where in the plane that is.
+
+        Of an empty mask they are those of one pixel.
+        """
+        window = self.window()
+        shape = (1, 1) if window is None else window.shape
+        origin = (self.region.row, self.region.column) if window is None else window.origin
+        top, left = origin[0] - self.region.row, origin[1] - self.region.column
+        bottom, right = top + shape[0], left + shape[1]
+        if self.logits.shape == self.region.shape:
+            logits = self.logits[top:bottom, left:right].copy()
+        else:
+            logits = np.concatenate([*self._strips(top, bottom, left, right)])
+        return replace(
+            self.region, row=origin[0], column=origin[1], height=shape[0], width=shape[1]
+        ), logits
+
     def window(self, threshold: float = 0.0) -> Window | None:
         """Return the mask in its bounding box in the plane; None if it is empty.
 

@@ -155,10 +155,12 @@ class _Run:
         tracker = Tracker(self.model, view.planes, self.conditioning, region=self.region)
         windows: dict[int, dict[int, Window]] = {}
         for result in tracker.run(prompts, start=start, stop=stop, cancelled=self.cancelled):
-            for number, mask in zip(result.object_ids, result.masks, strict=True):
+            for number, found in zip(result.object_ids, result.windows, strict=True):
                 own = windows.setdefault(number, {})
                 own.pop(result.index, None)
-                window = tight_window(view.pixels.stored(mask))
+                if found is None:
+                    continue
+                window = tight_window(view.pixels.stored(found.whole(result.plane_shape)))
                 if window is not None:
                     own[result.index] = window
             self.progress()

@@ -87,10 +87,9 @@ class FlatState:
         """
         try:
             said = json.loads(self.said)
-            follower, watch, kept = (
-                unflattened(said[name], self.tensors, _types(), device)
-                for name in ("follower", "watch", "kept")
-            )
+            # Read as one, for they share values.
+            parts = {"tuple": [said[name] for name in ("follower", "watch", "kept")]}
+            follower, watch, kept = unflattened(parts, self.tensors, _types(), device)
             return RunState(said["step"], said["plane"], follower, watch, kept)
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedFileError("cannot be understood") from error

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_anysam.segmentation.divisions import DivisionFinder, split_at_division
+from napari_anysam.segmentation.divisions import DivisionFinder
+from napari_anysam.segmentation.seen_divisions import divisions_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from napari_anysam.segmentation.prompts import Prompt
+    from napari_anysam.segmentation.seen_divisions import SeenDivision
     from napari_anysam.segmentation.tracking import Direction, PropagationResult, Tracker
+    from napari_anysam.segmentation.windows import Window
 
 __all__ = ["DividingResult", "follow_divisions"]
 
@@ -46,21 +49,27 @@ class DividingResult:
     ended: frozenset[int]
     parents: dict[int, int]
 
-    def drawn_over(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return the labels (H, W) of this time point brought up to date.
+    def drawn_over(
+        self, labels: NDArray[np.int32], rows: slice | None = None, columns: slice | None = None
+    ) -> NDArray[np.int32]:
+        """Return the labels of this time point brought up to date, or a part of them.
 
         Parameters
         ----------
-        labels : int array (H, W)
+        labels : int array (H, W) or (h, w)
             As they were before; not changed. Daughters take what was their mother's or background.
+        rows, columns : slice, optional
+            With start and stop: which part of the plane the labels are.
         """
+        height, width = self.result.plane_shape
+        result = self.result.labels_in(rows or slice(0, height), columns or slice(0, width))
         if not self.generation:
-            return self.result.labels
+            return result
         drawn = np.where(np.isin(labels, list(self.ended)), 0, labels)
         own = np.isin(drawn, self.result.object_ids)  # what this generation said before
         drawn[own] = 0
         free = drawn == 0
-        drawn[free] = self.result.labels[free]
+        drawn[free] = result[free]
         return drawn
 
 
@@ -93,7 +102,7 @@ def follow_divisions(
     Returns
     -------
     iterator of DividingResult
-        Generation by generation. Memory holds the masks of the last time point and of divisions.
+        Generation by generation. Memory holds the masks of one, each packed in its bounding box.
 
     Raises
     ------
@@ -105,22 +114,22 @@ def follow_divisions(
     told = list(prompts)
     run = tracker.run(told, direction=direction, start=start, stop=stop, cancelled=cancelled)
 
-    def finder() -> DivisionFinder:
-        return DivisionFinder(share=share, apart=apart, persist=persist)
+    def look(seen: Mapping[int, Mapping[int, Window]]) -> list[SeenDivision]:
+        return divisions_in(seen, share=share, apart=apart, persist=persist)
 
     def follow(daughters: list[Prompt]) -> Iterator[PropagationResult]:
         return tracker.run(
             daughters, direction="forward", start=start, stop=stop, cancelled=cancelled
         )
 
-    finder()  # an option out of its range is told now
-    return _generations(told, run, finder, follow, cancelled or _never)
+    DivisionFinder(share=share, apart=apart, persist=persist)  # checks its options now
+    return _generations(told, run, look, follow, cancelled or _never)
 
 
 def _generations(
     told: list[Prompt],
     run: Iterator[PropagationResult],
-    new_finder: Callable[[], DivisionFinder],
+    look: Callable[[Mapping[int, Mapping[int, Window]]], list[SeenDivision]],
     follow: Callable[[list[Prompt]], Iterator[PropagationResult]],
     cancelled: Callable[[], bool],
 ) -> Iterator[DividingResult]:
@@ -128,22 +137,22 @@ def _generations(
     ends: dict[int, int] = {}
     next_id = 1 + max(prompt.object_id for prompt in told)
     for generation in count():
-        finder = new_finder()
-        proposals = []
+        seen: dict[int, dict[int, Window]] = {}
         latest = -1
         for result in run:
             ended = frozenset(one for one, time in ends.items() if time <= result.index)
             yield DividingResult(result, generation, ended, dict(parents))
             if result.index > latest:  # the backward pass is not looked at
                 latest = result.index
-                masks = dict(zip(result.object_ids, result.masks, strict=True))
-                proposals += finder.look(latest, masks)
-        proposals = [one for one in proposals if one.time > _last_prompt(told, one.parent)]
+                for object_id, window in zip(result.object_ids, result.windows, strict=True):
+                    if window is not None:
+                        seen.setdefault(object_id, {})[latest] = window
+        proposals = [one for one in look(seen) if one.time > _last_prompt(told, one.parent)]
         if not proposals or cancelled():
             return
         told = []
         for proposal in proposals:
-            daughters, links = split_at_division(proposal, next_id)
+            daughters, links = proposal.daughters(next_id)
             told += daughters
             parents |= links
             ends[proposal.parent] = proposal.time

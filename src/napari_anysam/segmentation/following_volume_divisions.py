@@ -18,13 +18,12 @@ from napari_anysam.segmentation.following_divisions import DividingResult
 from napari_anysam.segmentation.seen_divisions import divisions_in_volumes
 from napari_anysam.segmentation.time_lapse import follow_volume_series
 from napari_anysam.segmentation.tracking_results import compose
-from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.prompts import Prompt
@@ -163,11 +162,9 @@ def _generations(
 
 def _note(tracks: Tracks, one: SeriesResult) -> None:
     """Keep the masks of a plane in place of earlier ones; every time point is named."""
-    masks: NDArray[Any] = one.answer.masks
-    for number, mask in zip(one.answer.object_ids, masks, strict=True):
+    for number, window in zip(one.answer.object_ids, one.answer.windows, strict=True):
         sections = tracks.setdefault(number, {}).setdefault(one.time, {})
         sections.pop(one.plane, None)
-        window = tight_window(mask)
         if window is not None:
             sections[one.plane] = window
 

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_anysam.segmentation.windows import seen_from, tight_window
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from numpy.typing import NDArray
-
     from napari_anysam.segmentation.session import PromptKey, Session
     from napari_anysam.segmentation.tracking_results import PropagationResult
+    from napari_anysam.segmentation.windows import Window
 
-__all__ = ["absences", "ended_at", "endings", "living_masks"]
+__all__ = ["absences", "ended_at", "endings", "living_windows"]
 
 
 def absences(session: Session, numbers: Mapping[int, int]) -> frozenset[PromptKey]:
@@ -87,10 +88,10 @@ def ended_at(plane: int | None, ended: Collection[PromptKey]) -> list[int]:
     return [one for one in sorted({number for number, _ in ended}) if (one, plane) in ended]
 
 
-def living_masks(
+def living_windows(
     result: PropagationResult, absent: Collection[int] = ()
-) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Return the masks of objects on a plane, without those that cannot be there.
+) -> Iterator[tuple[int, Window | None]]:
+    """Return what is shown of objects on a plane, without those that cannot be there.
 
     Parameters
     ----------
@@ -100,10 +101,22 @@ def living_masks(
 
     Yields
     ------
-    object id, bool array (H, W)
+    object id, Window or None where it is not
     """
-    free = np.isin(result.labels, list(absent)) if absent else None
-    for object_id, mask in zip(result.object_ids, result.masks, strict=True):
+    found = list(zip(result.object_ids, result.windows, result.shown, strict=True))
+    freed = [shown for object_id, _, shown in found if object_id in absent and shown is not None]
+    for object_id, whole, shown in found:
         if object_id not in absent:
-            own = result.labels == object_id
-            yield int(object_id), own if free is None else own | (mask & free)
+            yield int(object_id), _with_freed(whole, shown, freed)
+
+
+def _with_freed(
+    whole: Window | None, shown: Window | None, freed: Collection[Window]
+) -> Window | None:
+    """Add to what is shown of a mask what others that are not there had of it."""
+    if whole is None or not freed:
+        return shown
+    own = np.zeros(whole.shape, bool) if shown is None else seen_from(shown, whole)
+    for other in freed:
+        own |= seen_from(other, whole) & whole.mask
+    return tight_window(own, whole.origin)

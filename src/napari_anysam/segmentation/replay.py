@@ -17,7 +17,7 @@ from napari_anysam.segmentation.continuing import continues
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.journal import plane_index, rewrite
 from napari_anysam.segmentation.key_slice import largest_part
-from napari_anysam.segmentation.lifetimes import ended_at, living_masks
+from napari_anysam.segmentation.lifetimes import ended_at, living_windows
 from napari_anysam.segmentation.plane_pixels import WindowedPlane
 from napari_anysam.segmentation.saved_session import check_image
 from napari_anysam.segmentation.series_planes import SeriesPlanes
@@ -25,7 +25,6 @@ from napari_anysam.segmentation.stored_cache import StoredCache
 from napari_anysam.segmentation.time_lapse import follow_volume_series
 from napari_anysam.segmentation.tracking import Tracker
 from napari_anysam.segmentation.tracking_end import EndRule
-from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -350,8 +349,8 @@ def _masks(
     for one in ended_at(number, run.ended):
         yield (one, number), None
     absent = {one for one in result.object_ids if (one, number) in run.absent}
-    for object_id, mask in living_masks(result, absent):
-        yield (object_id, number), tight_window(mask)
+    for object_id, window in living_windows(result, absent):
+        yield (object_id, number), window
 
 
 @contextmanager

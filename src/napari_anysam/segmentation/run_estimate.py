@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_anysam.models.image_size import SMALLER_IMAGE_SIZE
-from napari_anysam.segmentation.regions import prompt_extent
+from napari_anysam.segmentation.regions import HUGE, Region, prompt_extent
 from napari_anysam.segmentation.run_output import COMPRESSED, OutputRoom
 from napari_anysam.segmentation.run_remedies import FOR_MEMORY, IN_COMMAND, Remedy, remedies_for
-from napari_anysam.segmentation.tracking_regions import following_region
+from napari_anysam.segmentation.tracking_regions import MOST_PIXELS, following_region
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from napari_anysam.models.measurements import Measurement
     from napari_anysam.segmentation.prompts import Prompt
-    from napari_anysam.segmentation.regions import Region
     from napari_anysam.segmentation.tracking_plan import Plan
 
 __all__ = ["Remedy", "RunEstimate", "RunSize", "estimate_run", "free_room", "size_of_run"]
@@ -50,6 +49,9 @@ HELD_BYTES = 2**27 + 2**28
 
 SPARE = 0.9
 """Part of what is free that a run may take."""
+
+UPSCALED_BYTES = 2**26
+"""Logits that are brought to pixels at once, at least."""
 
 EMBEDDING_BYTES = 18_000_000
 """An embedding of a network with an input of 1024 pixels, in fp32; less in proportion to it."""
@@ -74,8 +76,11 @@ class RunSize:
         Objects on planes to follow, in all passes; prompted planes are none.
     waiting_bytes : int
         Answers that wait for the second pass, as large as the object is where it was prompted.
+    region_pixels : int
+        Pixels of the largest region in which an object is followed, as far as prompts tell.
     object_pixels, largest_pixels : int
-        Pixels of all objects together and of the largest one, where they were prompted.
+        Pixels of the bounding boxes of all objects together and of the largest one, where they were
+        prompted.
     """
 
     planes: int
@@ -85,8 +90,9 @@ class RunSize:
     encodes: int
     visits: int
     waiting_bytes: int
-    object_pixels: int = 0
-    largest_pixels: int = 0
+    region_pixels: int
+    object_pixels: int
+    largest_pixels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +245,7 @@ def size_of_run(plan: Plan, plane_shape: tuple[int, int], image_size: int, regio
         encodes=encodes + anchors,
         visits=visits,
         waiting_bytes=int(2 * waiting),
+        region_pixels=max(_pixels(one, plane_shape, region) for one in regions.values()),
         object_pixels=int(sum(areas.values())),
         largest_pixels=int(max(areas.values())),
     )
@@ -295,8 +302,10 @@ def estimate_run(
             smaller_seconds = _seconds(smaller, measurement, SMALLER_IMAGE_SIZE)
     one_memory = MEMORY_BYTES * (image_size / 1024) ** 2
     memories = (size.objects * RECENT + 2 * size.anchors) * one_memory
-    # Labels and highest logits; masks of all objects; float logits of one object at a time.
-    drawing = size.plane_pixels * (8 + size.objects + 8)
+    # Labels, where they are drawn as planes; logits of a region; those in the objects' boxes on
+    # this plane and the one before.
+    labels_drawn = 8 * size.plane_pixels if size.plane_pixels <= MOST_PIXELS else 0
+    drawing = labels_drawn + max(UPSCALED_BYTES, 8 * size.region_pixels) + 8 * size.object_pixels
     embeddings = size.encodes * EMBEDDING_BYTES * (image_size / 1024) ** 2
     held = HELD_BYTES + min(cache_bytes, embeddings)
     # The output is written when nothing waits or is drawn any more.
@@ -366,13 +375,24 @@ def _returning(plan: Plan, step: int) -> NDArray[np.bool_]:
 
 
 def _area(prompts: Mapping[int, Prompt], plane_shape: tuple[int, int]) -> float:
-    """Return the pixels of an object's box; of a clicked one, a sixteenth of its plane."""
+    """Return the pixels of an object's box; of a clicked one, a sixteenth of what is looked at."""
     areas = []
     for prompt in prompts.values():
         y0, x0, y1, x1 = prompt_extent(prompt)
         told = prompt.box is not None or prompt.mask is not None or prompt.lasso is not None
-        areas.append((y1 - y0) * (x1 - x0) if told else plane_shape[0] * plane_shape[1] / 16)
+        areas.append((y1 - y0) * (x1 - x0) if told else _seen_pixels(plane_shape) / 16)
     return max(areas)
+
+
+def _seen_pixels(plane_shape: tuple[int, int]) -> int:
+    """Return the pixels that a click is looked at in, at most."""
+    return min(plane_shape[0], HUGE) * min(plane_shape[1], HUGE)
+
+
+def _pixels(region: Region | int, plane_shape: tuple[int, int], choice: str) -> int:
+    if isinstance(region, Region):
+        return region.height * region.width
+    return plane_shape[0] * plane_shape[1] if choice == "plane" else _seen_pixels(plane_shape)
 
 
 def _regions(

@@ -17,7 +17,6 @@ from napari_anysam.images.volume_series import VolumeSeries
 from napari_anysam.segmentation.prompts import Prompt
 from napari_anysam.segmentation.tracking import Tracker
 from napari_anysam.segmentation.tracking_plan import make_plan
-from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -198,8 +197,8 @@ class _Run:
         anchors = _anchors(prompts, found, through)
         sections: dict[int, dict[int, Prompt]] = {}
         for result in self.through_time(anchors):
-            for number, mask in zip(result.answer.object_ids, result.answer.masks, strict=True):
-                window = tight_window(mask)
+            answer = result.answer
+            for number, window in zip(answer.object_ids, answer.windows, strict=True):
                 here = sections.setdefault(result.time, {})
                 here.pop(number, None)
                 if window is not None:
@@ -216,10 +215,9 @@ class _Run:
 
 def _remember(volume: dict[int, dict[int, Window]], result: SeriesResult) -> None:
     """Keep the masks of a plane, by object and plane, in place of earlier ones."""
-    for number, mask in zip(result.answer.object_ids, result.answer.masks, strict=True):
+    for number, window in zip(result.answer.object_ids, result.answer.windows, strict=True):
         own = volume.setdefault(number, {})
         own.pop(result.plane, None)
-        window = tight_window(mask)
         if window is not None:
             own[result.plane] = window
 

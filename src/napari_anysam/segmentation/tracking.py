@@ -23,7 +23,8 @@ from napari_anysam.segmentation.tracking_memories import span_used
 from napari_anysam.segmentation.tracking_merge import Assessed, grown
 from napari_anysam.segmentation.tracking_pass import Follower
 from napari_anysam.segmentation.tracking_plan import make_plan
-from napari_anysam.segmentation.tracking_results import PropagationResult, check_size, compose
+from napari_anysam.segmentation.tracking_regions import check_plane, check_prompts_fit
+from napari_anysam.segmentation.tracking_results import PropagationResult, compose
 from napari_anysam.segmentation.tracking_source import PlaneSource
 from napari_anysam.segmentation.tracking_state import RunState
 from napari_anysam.segmentation.tracking_watch import Watch
@@ -99,8 +100,8 @@ class Tracker:
     Raises
     ------
     CapabilityError
-        If the model cannot track, ``region`` or ``memory`` is none of the above, or planes are
-        larger than results can be (`tracking_results.MOST_PIXELS`).
+        If the model cannot track, ``region`` or ``memory`` is none of the above, or ``region`` is
+        "plane" and planes have more pixels than `tracking_regions.MOST_PIXELS`.
     OptionsError
         If ``memory_threshold`` is not between 0 and 1, or ``anchor_limit`` is below 2.
     """
@@ -134,7 +135,8 @@ class Tracker:
             )
         if anchor_limit is not None and anchor_limit < 2:
             raise OptionsError(f"anchor_limit is {anchor_limit!r}; use a number from 2 up.")
-        check_size(planes.plane_shape)
+        if region == "plane":
+            check_plane(planes.plane_shape)
         span_used(model, memory)
         self._memory = memory
         self._model = model
@@ -182,12 +184,16 @@ class Tracker:
         ------
         PromptError
             See ``tracking_plan.make_plan``.
+        CapabilityError
+            If the region around a prompt has too many pixels to be followed. One that comes to have
+            them while the run goes on ends it with this error.
         RunError
             See ``tracking_state.RunKeeper.load`` and, while it runs, ``save``.
         """
         plan = make_plan(
             prompts, self._planes.plane_shape, self._planes.count, direction, start, stop
         )
+        self._check_regions(plan)
         state = None if keeper is None else keeper.load(self._model)
         return self._run(plan, cancelled or _never, keeper, state)
 
@@ -245,6 +251,8 @@ class Tracker:
         PromptError
             If the object has no prompt on ``plane``, that plane is reviewed or outside the range,
             or see ``tracking_plan.make_plan``.
+        CapabilityError
+            See ``run``.
         """
         limit = self._anchor_limit or REPAIR_ANCHORS
         planned = make_repair(
@@ -259,6 +267,7 @@ class Tracker:
             stop=stop,
             anchor_limit=limit,
         )
+        self._check_regions(planned.plan)
         return self._repair(planned, before, early_stop, cancelled or _never)
 
     def _repair(
@@ -329,6 +338,11 @@ class Tracker:
             return
         finally:
             source.close()
+
+    def _check_regions(self, plan: Plan) -> None:
+        if self._region == "auto":
+            prompts = [one for given in plan.anchors.values() for one in given.values()]
+            check_prompts_fit(prompts, self._planes.plane_shape, self._model.image_size)
 
     def _source(self, cancelled: Callable[[], bool]) -> PlaneSource:
         source = PlaneSource(
@@ -429,8 +443,8 @@ def propagate(
     ImageError
         If the stack is empty or its layout is not known.
     CapabilityError
-        If the model segments single images only, ``region`` or ``memory`` is unknown, or planes
-        have more than 2**28 pixels.
+        If the model segments single images only, ``region`` or ``memory`` is unknown, or what an
+        object is followed in, a region or the plane, has more than 2**28 pixels.
     """
     from napari_anysam.images.conditioning import resolve_conditioning
     from napari_anysam.images.planes import Planes

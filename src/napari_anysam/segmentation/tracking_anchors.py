@@ -19,9 +19,14 @@ from napari_anysam.segmentation.derived_prompts import resolve
 from napari_anysam.segmentation.interactive import PlanePredictor
 from napari_anysam.segmentation.lasso import clipped_logits
 from napari_anysam.segmentation.prompts import Prompt
-from napari_anysam.segmentation.regions import Region, mask_in
+from napari_anysam.segmentation.regions import Region, mask_in, prompt_extent
 from napari_anysam.segmentation.tracking_memories import answers_of, memories_of
-from napari_anysam.segmentation.tracking_regions import following_region, mask_extent
+from napari_anysam.segmentation.tracking_regions import (
+    MOST_PIXELS,
+    check_region,
+    following_region,
+    mask_extent,
+)
 from napari_anysam.segmentation.tracking_results import Answer, mask_answer
 
 if TYPE_CHECKING:
@@ -58,7 +63,7 @@ def anchors_in_planes(
     regions = [whole] * len(told)
     memories = memories_of(model, plane, embedding, tracked, regions, anchored=True)
     drawn = [
-        _drawn(prompt, answer)
+        _drawn(prompt, answer, whole)
         for prompt, answer in zip(prompts, answers_of(model, tracked, regions), strict=True)
     ]
     return [Anchor(*pair) for pair in zip(memories, drawn, strict=True)]
@@ -88,7 +93,7 @@ def anchors_in_regions(
     regions = list(used)
     anchors: list[Anchor] = []
     for prompt, answer in zip(prompts, answers, strict=True):
-        region = _region_for(answer, source, model.image_size, regions)
+        region = _region_for(prompt, answer, source, model.image_size, regions)
         regions.append(region)
         embedding = source.embedding(plane, region)
         seen = _seen(model, answer, prompt, region, source.shape)
@@ -99,12 +104,20 @@ def anchors_in_regions(
 
 
 def _region_for(
-    answer: Answer, source: PlaneSource, image_size: int, others: Iterable[Region]
+    prompt: Prompt,
+    answer: Answer,
+    source: PlaneSource,
+    image_size: int,
+    others: Iterable[Region],
 ) -> Region:
     extent = mask_extent(answer.logits > 0, answer.region)
     if extent is None:
-        return Region.whole(source.shape)
-    return following_region(extent, source.shape, image_size, others)
+        if source.shape[0] * source.shape[1] <= MOST_PIXELS:
+            return Region.whole(source.shape)
+        extent = prompt_extent(prompt)
+    region = following_region(extent, source.shape, image_size, others)
+    check_region(region, prompt.object_id)
+    return region
 
 
 def _single_plane_answers(
@@ -126,7 +139,7 @@ def _single_plane_answers(
     )
     for place, prediction in zip(asked, predictions, strict=True):
         best = prediction.best
-        answers[place] = Answer(best.region, best.full_logits(), best.score, _PRESENT_LOGIT)
+        answers[place] = Answer(*best.tight_logits(), best.score, _PRESENT_LOGIT)
     return [answers[place] for place in range(len(prompts))]
 
 
@@ -149,10 +162,10 @@ def _told(model: TrackingModel, prompt: Prompt, whole: Region) -> Prompt:
     return resolve(prompt, model.capabilities, whole.shape)
 
 
-def _drawn(prompt: Prompt, answer: Answer) -> Answer:
+def _drawn(prompt: Prompt, answer: Answer, whole: Region) -> Answer:
     """Return what the labels show of an answer from the whole plane."""
     if prompt.mask is not None:
-        return mask_answer(mask_in(prompt, answer.region))
+        return _given(prompt, whole)
     return replace(answer, logits=clipped_logits(answer.logits, answer.region, prompt.lasso))
 
 

@@ -101,9 +101,12 @@ def memories_of(
 
 
 def answers_of(model: TrackingModel, tracked: Tracked, regions: Sequence[Region]) -> list[Answer]:
-    """Bring the answers of a batch of objects, in regions of one shape, to plane pixels."""
+    """Bring the answers of a batch of objects, in regions of one shape, to plane pixels.
+
+    Of each answer no more is kept than its mask's bounding box.
+    """
     return [
-        Answer(region, one, score, object_logit)
+        Answer(region, one, score, object_logit).cropped()
         for region, one, score, object_logit in zip(
             regions,
             _upscaled(model, tracked.gated, regions[0]),

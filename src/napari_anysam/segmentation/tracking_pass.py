@@ -23,7 +23,11 @@ from napari_anysam.segmentation.tracking_memories import (
     reframed,
     span_used,
 )
-from napari_anysam.segmentation.tracking_regions import mask_extent, moved_region
+from napari_anysam.segmentation.tracking_regions import (
+    check_region,
+    mask_extent,
+    moved_region,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -252,6 +256,7 @@ class Follower:
         region = moved_region(
             self._regions[number], extent, self._source.shape, self._model.image_size, others
         )
+        check_region(region, number)
         self._enter(number, region)
 
     def _enter(self, number: int, region: Region) -> None:

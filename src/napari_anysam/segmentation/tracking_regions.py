@@ -11,16 +11,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_anysam.segmentation.regions import Region, box_region
+from napari_anysam.errors import CapabilityError
+from napari_anysam.segmentation.regions import Region, box_region, prompt_extent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from napari_anysam.segmentation.prompts import Box
+    from napari_anysam.segmentation.prompts import Box, Prompt
 
-__all__ = ["following_region", "mask_extent", "moved_region"]
+__all__ = [
+    "MOST_PIXELS",
+    "check_plane",
+    "check_prompts_fit",
+    "check_region",
+    "following_region",
+    "mask_extent",
+    "moved_region",
+]
+
+MOST_PIXELS = 2**28
+"""Pixels of the largest region that is followed: 1 GB of logits for one object."""
 
 MARGIN = 1.65
 """A region for following is wider by this factor than one for a single plane."""
@@ -104,6 +116,38 @@ def moved_region(
         if other.shape == region.shape and _has_clearance(other, extent, plane_shape)
     )
     return next(suitable, own)
+
+
+def check_plane(plane_shape: tuple[int, int]) -> None:
+    """Raise CapabilityError if planes (H, W) have too many pixels to be followed as a whole."""
+    height, width = plane_shape
+    if height * width > MOST_PIXELS:
+        raise CapabilityError(
+            f"Planes of {height} x {width} pixels are too large to be followed as a whole; let "
+            "each object have a region of its own (region='auto'), or take a coarser level of the "
+            "image (--level on the command line)."
+        )
+
+
+def check_prompts_fit(
+    prompts: Iterable[Prompt], plane_shape: tuple[int, int], image_size: int
+) -> None:
+    """Raise CapabilityError if the region around a prompt has too many pixels to be followed."""
+    if plane_shape[0] * plane_shape[1] <= MOST_PIXELS:
+        return
+    for prompt in prompts:
+        region = following_region(prompt_extent(prompt), plane_shape, image_size)
+        check_region(region, prompt.object_id)
+
+
+def check_region(region: Region, object_id: int) -> None:
+    """Raise CapabilityError if a region for following an object has too many pixels."""
+    if region.height * region.width > MOST_PIXELS:
+        raise CapabilityError(
+            f"Object {object_id} would be followed in {region.height} x {region.width} pixels, "
+            "which no memory holds; take a coarser level of the image (--level on the command "
+            "line), where the object is smaller."
+        )
 
 
 def mask_extent(mask: NDArray[np.bool_], region: Region) -> Box | None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_anysam.errors import CapabilityError
 from napari_anysam.segmentation.regions import Region
 from napari_anysam.segmentation.windows import tight_window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -20,28 +20,30 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.tracking_merge import Assessed
     from napari_anysam.segmentation.windows import Window
 
-__all__ = ["Answer", "PackedAnswer", "PropagationResult", "check_size", "compose", "mask_answer"]
+__all__ = ["Answer", "PackedAnswer", "PropagationResult", "compose", "mask_answer"]
 
 _MASK_LOGIT = 10.0
 
-MOST_PIXELS = 2**28
-"""Pixels of the largest plane whose labels are an array: 1 GB of them, as much of logits."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PropagationResult:
     """All that is known for one plane so far.
+
+    Objects are held in their bounding boxes, whatever the size of the plane; ``labels`` and
+    ``masks`` are made of these when they are asked for.
 
     Parameters
     ----------
     index : int
         Index of the plane along the stack's axis.
-    labels : int32 array (H, W)
-        Object ids, 0 is background; where objects overlap the higher logit wins.
+    plane_shape : (H, W)
+        Pixels of the plane.
     object_ids : tuple of int
         The objects that have been looked for on this plane, in ascending order.
-    masks : bool array (N, H, W)
-        One per object, overlaps kept; empty where the object is not on the plane.
+    windows : tuple of Window or None
+        One per object, overlaps kept; None where the object is not on the plane.
+    shown : tuple of Window or None
+        The same without the pixels at which another object's logit is higher.
     scores : float32 array (N,)
         Predicted IoU.
     object_logits : float32 array (N,)
@@ -51,12 +53,47 @@ class PropagationResult:
     """
 
     index: int
-    labels: NDArray[np.int32]
+    plane_shape: tuple[int, int]
     object_ids: tuple[int, ...]
-    masks: NDArray[np.bool_]
+    windows: tuple[Window | None, ...]
+    shown: tuple[Window | None, ...]
     scores: NDArray[np.float32]
     object_logits: NDArray[np.float32]
     assessments: tuple[Assessment, ...]
+
+    @cached_property
+    def labels(self) -> NDArray[np.int32]:
+        """Object ids, int32 (H, W), 0 is background; the higher logit wins."""
+        height, width = self.plane_shape
+        return self.labels_in(slice(0, height), slice(0, width))
+
+    @cached_property
+    def masks(self) -> NDArray[np.bool_]:
+        """One mask per object, bool (N, H, W), overlaps kept; empty where it is not."""
+        masks = np.zeros((len(self.windows), *self.plane_shape), bool)
+        for mask, window in zip(masks, self.windows, strict=True):
+            if window is not None:
+                mask[window.slices] = window.mask
+        return masks
+
+    def labels_in(self, rows: slice, columns: slice) -> NDArray[np.int32]:
+        """Return a part of ``labels``, int32 (h, w), without making the others.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            With start and stop, inside the plane.
+        """
+        part = Region(
+            rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start
+        )
+        labels = np.zeros(part.shape, np.int32)
+        for object_id, window in zip(self.object_ids, self.shown, strict=True):
+            if window is not None:
+                here, (own_rows, own_columns) = part.overlap(Region(*window.origin, *window.shape))
+                inside = window.rows(own_rows.start, own_rows.stop)[:, own_columns]
+                labels[here][inside] = object_id
+        return labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +122,9 @@ class Answer:
     def cropped(self) -> Answer:
         """Return the part around all that is inside, which draws the same."""
         rows, columns = _extent(self.logits > 0)
-        logits = self.logits[rows, columns]
+        if (rows.stop - rows.start, columns.stop - columns.start) == self.region.shape:
+            return self
+        logits = self.logits[rows, columns].copy()  # a view would hold the whole
         row, column = self.region.row + rows.start, self.region.column + columns.start
         return replace(self, region=Region(row, column, *logits.shape), logits=logits)
 
@@ -131,41 +170,53 @@ def mask_answer(mask: NDArray[np.bool_]) -> Answer:
     return Answer(Region(rows.start, columns.start, *logits.shape), logits, 1.0, _MASK_LOGIT)
 
 
-def check_size(plane_shape: tuple[int, int]) -> None:
-    """Raise CapabilityError if a result, which is an array of the plane's shape, is too large."""
-    height, width = plane_shape
-    if height * width > MOST_PIXELS:
-        raise CapabilityError(
-            f"Planes of {height} x {width} pixels are too large to be propagated as a whole; cut "
-            "out the part that holds the objects, or take a coarser level (--level on the command "
-            "line)."
-        )
-
-
 def compose(
     index: int, answers: Iterable[tuple[int, Assessed]], plane_shape: tuple[int, int]
 ) -> PropagationResult:
-    """Draw the answers of several objects on one plane."""
+    """Put the answers of several objects on one plane together."""
     known = sorted(answers, key=lambda item: item[0])
-    labels = np.zeros(plane_shape, np.int32)
-    highest = np.zeros(plane_shape, np.float32)
-    masks = np.zeros((len(known), *plane_shape), bool)
-    for place, (object_id, one) in enumerate(known):
-        answer = one.answer
-        window = answer.region.slices
-        np.greater(answer.logits, 0, out=masks[place][window])
-        wins = answer.logits > highest[window]
-        labels[window][wins] = object_id
-        np.maximum(highest[window], answer.logits, out=highest[window])
+    found = [one.answer.cropped() for _, one in known]
+    windows = tuple(answer.window() for answer in found)
     return PropagationResult(
         index,
-        labels,
+        plane_shape,
         tuple(object_id for object_id, _ in known),
-        masks,
+        windows,
+        tuple(_shown(found, windows)),
         np.array([one.answer.score for _, one in known], np.float32),
         np.array([one.answer.object_logit for _, one in known], np.float32),
         tuple(one.assessment for _, one in known),
     )
+
+
+def _shown(answers: Sequence[Answer], windows: Sequence[Window | None]) -> Iterator[Window | None]:
+    """Yield what is left of each mask where the highest logit wins, of equal ones the first."""
+    present = [place for place, window in enumerate(windows) if window is not None]
+    rivals = _touching([answers[place].region for place in present])
+    others = {
+        place: [present[one] for one in near] for place, near in zip(present, rivals, strict=True)
+    }
+    for place, window in enumerate(windows):
+        if not others.get(place):
+            yield window
+            continue
+        own = answers[place]
+        wins = own.logits > 0
+        for other in others[place]:
+            here, there = own.region.overlap(answers[other].region)
+            mine, theirs = own.logits[here], answers[other].logits[there]
+            wins[here] &= mine >= theirs if place < other else mine > theirs
+        yield tight_window(wins, (own.region.row, own.region.column))
+
+
+def _touching(regions: Sequence[Region]) -> Iterator[list[int]]:
+    """Yield for each region the places of the others that share pixels with it."""
+    boxes = np.array([(one.row, one.column, *one.shape) for one in regions]).reshape(-1, 4)
+    starts, ends = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    for place in range(len(boxes)):
+        near = ((starts < ends[place]) & (starts[place] < ends)).all(axis=1)
+        near[place] = False
+        yield np.flatnonzero(near).tolist()
 
 
 def _extent(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
