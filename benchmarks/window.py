@@ -69,16 +69,21 @@ class StallMonitor:
 
 
 class Window:
-    """A napari window with the Segment dock and a stack of bright discs."""
+    """A napari window with the Segment dock and a stack.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    planes : array (planes, rows, columns)
+    """
+
+    def __init__(self, planes: np.ndarray) -> None:
         self.viewer = napari.Viewer()
         self.viewer.window.resize(1200, 800)
         self.widget = SegmentWidget(self.viewer)
         self.viewer.window.add_dock_widget(self.widget, name="Segment")
         self.control = self.widget.controller
         wait(lambda: active_model().model is not None)
-        self.image = self.viewer.add_image(stack(), name="stack")
+        self.image = self.viewer.add_image(planes, name="stack")
         wait(lambda: self.control.image is self.image and self.control.status.drawing == "points")
         self._scroll = QTimer()
         self._scroll.timeout.connect(self._move)
@@ -250,7 +255,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         # Before the window: see networks/native.py for what torchvision and OpenGL do together.
         vit_b = write_vit_b(Path(folder) / "vit_b.pth")
-        window = Window()
+        window = Window(stack())
         if "clicks" in parts:
             measure_clicks(window, options.clicks)
             print()
