@@ -77,6 +77,8 @@ def review_stack(path: Path, strip: Path) -> None:
     widget.stack_fold.collapse(animate=False)
     widget.objects_fold.collapse(animate=False)
     let_window_draw()
+    widget.sections.bring_up(widget.review_fold)
+    let_window_draw()
     widget.review.grab().save(str(strip))
     save(viewer, path)
 

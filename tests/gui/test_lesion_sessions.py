@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from gui_scenes import disc
-from random_networks import random_tensors
 from windowless import Work
 
 import napari_anysam as anysam
@@ -17,6 +16,7 @@ from napari_anysam.networks.sam2_build import official_configuration
 from napari_anysam.segmentation.key_slice import segment_lesion
 from napari_anysam.segmentation.replay import replay
 from napari_anysam.segmentation.session_files import load_session, save_session
+from random_networks import random_tensors
 
 KEY = 2
 PLANE = (80, 96)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from comparison import Oracle
 from omegaconf import OmegaConf
-from random_networks import random_tensors, small_configuration
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from napari_anysam import Prompt
 from napari_anysam.networks.sam2 import build_sam2
 from napari_anysam.networks.sam2_build import resized_configuration
+from random_networks import random_tensors, small_configuration
 
 MADE_FOR, SIZE = 1024, 512
 CLOSE = 2e-6

@@ -10,7 +10,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from random_networks import random_tensors
 from skimage.measure import label
 
 import napari_anysam as anysam
@@ -25,6 +24,7 @@ from napari_anysam.segmentation.key_slice import (
     segment_lesion,
 )
 from napari_anysam.segmentation.windows import tight_window
+from random_networks import random_tensors
 from tiny_sam import tiny_sam
 
 places = st.floats(0, 63)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from comparison import Oracle
 from omegaconf import OmegaConf
-from random_networks import random_tensors
 from sam2.build_sam import build_sam2 as build_official_network
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
@@ -15,6 +14,7 @@ import napari_anysam as anysam
 from napari_anysam import Prompt
 from napari_anysam.models.catalogue import catalogue
 from napari_anysam.networks.sam2_build import official_configuration, resized_configuration
+from random_networks import random_tensors
 
 SIZE = 512
 CLOSE = 2e-6

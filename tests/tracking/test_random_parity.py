@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from comparison import Oracle
-from random_networks import random_model
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from napari_anysam import Prompt
+from random_networks import random_model
 
 CLOSE = 2e-6
 SIZE = 128

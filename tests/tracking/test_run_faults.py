@@ -18,7 +18,6 @@ import pytest
 import zarr
 from comparison import AS_IT_IS
 from discs import make_discs
-from random_networks import random_model
 
 import napari_anysam as anysam
 from faults import no_file_larger_than
@@ -33,6 +32,7 @@ from napari_anysam.segmentation.prompt_files import read_prompts
 from napari_anysam.segmentation.run_folder import keeper_in
 from napari_anysam.segmentation.run_request import RunRequest, StackReference
 from napari_anysam.segmentation.tracking import Tracker
+from random_networks import random_model
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,6 @@ from comparison import AS_IT_IS
 from discs import make_discs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_networks import random_model
 
 from napari_anysam import Prompt
 from napari_anysam.errors import RunError
@@ -29,6 +28,7 @@ from napari_anysam.segmentation.tracking_end import EndRule
 from napari_anysam.segmentation.tracking_plan import make_plan
 from napari_anysam.segmentation.tracking_results import Answer
 from napari_anysam.segmentation.tracking_state import RunKeeper
+from random_networks import random_model
 
 COUNT = 9
 TYPES = {"Answer": Answer, "Region": Region}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from random_networks import random_tensors, small_configuration
 
 from napari_anysam import Prompt, propagate
 from napari_anysam.errors import Cancelled, CapabilityError, CheckpointError
@@ -13,6 +12,7 @@ from napari_anysam.models.store import builtin_folder
 from napari_anysam.networks.protocol import PromptableModel
 from napari_anysam.networks.sam2 import build_sam2, official_configuration
 from napari_anysam.networks.tracking_protocol import TrackingModel
+from random_networks import random_tensors, small_configuration
 
 
 @pytest.fixture(scope="module")
