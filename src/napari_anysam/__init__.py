@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_anysam.segmentation.label_prompts import prompts_from_labels
     from napari_anysam.segmentation.mask_options import MaskOptions
     from napari_anysam.segmentation.prompts import Prompt, Scribble
-    from napari_anysam.segmentation.tracking import propagate
+    from napari_anysam.segmentation.propagate import propagate
 
 __all__ = [
     "EverythingOptions",
@@ -46,7 +46,7 @@ _HOMES = {
     "export_labels": "napari_anysam.export.formats",
     "load_model": "napari_anysam.networks.load",
     "prompts_from_labels": "napari_anysam.segmentation.label_prompts",
-    "propagate": "napari_anysam.segmentation.tracking",
+    "propagate": "napari_anysam.segmentation.propagate",
     "segment": "napari_anysam.segmentation.interactive",
     "segment_everything": "napari_anysam.segmentation.everything",
     "segment_lesion": "napari_anysam.segmentation.key_slice",

@@ -65,8 +65,9 @@ def _estimated(job: Job, options: argparse.Namespace, network: _Network) -> RunE
     from napari_anysam.models.image_size import smaller_size
     from napari_anysam.models.measurements import default_measurements
     from napari_anysam.networks.device import choose_device
-    from napari_anysam.segmentation.run_estimate import estimate_run, free_room, size_of_run
+    from napari_anysam.segmentation.run_estimate import estimate_run, free_room
     from napari_anysam.segmentation.run_output import room_for_output
+    from napari_anysam.segmentation.run_size import size_of_run
 
     device = choose_device(options.device).type
     precision = None if options.precision == "auto" else options.precision

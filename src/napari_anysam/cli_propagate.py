@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from napari_anysam.images.label_stack import LabelStack
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.run_request import RunRequest
-    from napari_anysam.segmentation.tracking import PropagationResult
     from napari_anysam.segmentation.tracking_end import EndRule
     from napari_anysam.segmentation.tracking_plan import Plan
+    from napari_anysam.segmentation.tracking_results import PropagationResult
     from napari_anysam.segmentation.tracking_state import RunKeeper
 
 __all__ = ["add_propagate"]

@@ -16,8 +16,9 @@ from napari_anysam.images.planes import Planes
 from napari_anysam.models.measurements import Measurement, Measurements, default_measurements
 from napari_anysam.networks.measuring import MEASURED_ENCODES
 from napari_anysam.segmentation.consensus_size import room_for_consensus, size_of_consensus
-from napari_anysam.segmentation.run_estimate import estimate_run, size_of_run
+from napari_anysam.segmentation.run_estimate import estimate_run
 from napari_anysam.segmentation.run_output import room_for_output
+from napari_anysam.segmentation.run_size import size_of_run
 from napari_anysam.segmentation.tracking import Tracker
 from napari_anysam.segmentation.tracking_plan import make_plan
 

@@ -11,7 +11,8 @@ from napari_anysam._napari.status import seconds_in_words
 from napari_anysam.errors import PromptError
 from napari_anysam.models.image_size import SMALLER_IMAGE_SIZE, smaller_size
 from napari_anysam.models.measurements import default_measurements
-from napari_anysam.segmentation.run_estimate import estimate_run, free_room, size_of_run
+from napari_anysam.segmentation.run_estimate import estimate_run, free_room
+from napari_anysam.segmentation.run_size import size_of_run
 from napari_anysam.segmentation.tracking_plan import make_plan
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from napari_anysam.models.measurements import Measurement
     from napari_anysam.networks.protocol import PromptableModel
     from napari_anysam.segmentation.prompts import Prompt
-    from napari_anysam.segmentation.run_estimate import Remedy, RunEstimate, RunSize
+    from napari_anysam.segmentation.run_estimate import Remedy, RunEstimate
+    from napari_anysam.segmentation.run_size import RunSize
 
 __all__ = ["Outlook", "outlook_in_words", "outlook_of"]
 

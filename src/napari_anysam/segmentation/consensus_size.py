@@ -12,7 +12,7 @@ from napari_anysam.segmentation.run_output import OutputRoom
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_anysam.segmentation.run_estimate import RunSize
+    from napari_anysam.segmentation.run_size import RunSize
 
 __all__ = ["room_for_consensus", "size_of_consensus"]
 

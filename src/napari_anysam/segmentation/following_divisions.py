@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from napari_anysam.segmentation.prompts import Prompt
     from napari_anysam.segmentation.seen_divisions import SeenDivision
-    from napari_anysam.segmentation.tracking import Direction, PropagationResult, Tracker
+    from napari_anysam.segmentation.tracking import Direction, Tracker
+    from napari_anysam.segmentation.tracking_results import PropagationResult
     from napari_anysam.segmentation.windows import Window
 
 __all__ = ["DividingResult", "follow_divisions"]

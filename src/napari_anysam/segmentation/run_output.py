@@ -14,7 +14,7 @@ from napari_anysam.images.file_kinds import DICOM
 from napari_anysam.images.volume_files import LABEL_VOLUMES
 
 if TYPE_CHECKING:
-    from napari_anysam.segmentation.run_estimate import RunSize
+    from napari_anysam.segmentation.run_size import RunSize
 
 __all__ = ["COMPRESSED", "OutputRoom", "room_for_output"]
 

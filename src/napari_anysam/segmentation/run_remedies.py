@@ -9,7 +9,8 @@ from napari_anysam.models.image_size import SMALLER_IMAGE_SIZE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_anysam.segmentation.run_estimate import RunEstimate, RunSize
+    from napari_anysam.segmentation.run_estimate import RunEstimate
+    from napari_anysam.segmentation.run_size import RunSize
 
 __all__ = ["FOR_MEMORY", "IN_COMMAND", "Remedy", "remedies_for"]
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from napari_anysam.images.conditioning import Conditioning, Contrast
     from napari_anysam.images.planes import Planes
     from napari_anysam.networks.protocol import PromptableModel
-    from napari_anysam.segmentation.tracking import Direction, PropagationResult
+    from napari_anysam.segmentation.tracking import Direction
+    from napari_anysam.segmentation.tracking_results import PropagationResult
     from napari_anysam.segmentation.windows import Window
 
     Prompts = Mapping[int, Sequence[Prompt]]
