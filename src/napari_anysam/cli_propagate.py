@@ -271,7 +271,7 @@ def _write_results(results: Iterable[PropagationResult], stack: LabelStack) -> s
     """Write results as they come; return the ids of the objects that were found anywhere."""
     found: set[int] = set()
     for result in results:
-        stack.write_parts(result.index, result.labels_in)
+        stack.write(result.index, result.labels_in)
         windows = zip(result.object_ids, result.windows, strict=True)
         found.update(object_id for object_id, window in windows if window is not None)
     return found

@@ -40,10 +40,10 @@ def test_a_run_goes_on_with_the_size_that_it_began_with(anysam, arguments, monke
 
     write = LabelStack.write
 
-    def failing(self, index, labels):
+    def failing(self, index, part):
         if index == 4:
             raise KeyboardInterrupt
-        write(self, index, labels)
+        write(self, index, part)
 
     with monkeypatch.context() as patch:
         patch.setattr(LabelStack, "write", failing)

@@ -108,10 +108,10 @@ def unfinished(anysam, tmp_path, command, monkeypatch):
 
     write = LabelStack.write
 
-    def failing(self, index, labels):
+    def failing(self, index, part):
         if index == 6:
             raise KeyboardInterrupt
-        write(self, index, labels)
+        write(self, index, part)
 
     arguments = [*command, "-o", tmp_path / "o.tif"]
     with monkeypatch.context() as patch:

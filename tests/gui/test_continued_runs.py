@@ -456,7 +456,7 @@ def test_a_closed_window_is_gone_on_with_by_the_button(new_desk, path, expected,
     desk.press(stack.run_button)
     run = desk.control.stacks.runs.propagation
     assert desk.status.done >= 3
-    desk.wait(lambda: run._written >= 2)
+    desk.wait(lambda: run._progress.answers >= 2)
     desk.press(stack.cancel_button)
     desk.wait(lambda: not stack.anew_button.isHidden())
     later = desk.control.stacks.continuation(stack.chosen_range())

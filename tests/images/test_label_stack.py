@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
+from label_planes import whole
 from napari_anysam.errors import LabelFileError
 from napari_anysam.images import label_stack, plane_chunks
 from napari_anysam.images.files import read_image
@@ -33,16 +34,16 @@ def names(folder):
 def write_planes(path, planes, indices, **options):
     with open_label_stack(path, planes.shape, **options) as stack:
         for index in indices:
-            stack.write(index, planes[index])
+            stack.write(index, whole(planes[index]))
 
 
 @pytest.mark.parametrize("ending", STACK_ENDINGS)
 def test_planes_come_in_any_order_and_later_ones_replace_earlier_ones(tmp_path, ending):
     path = tmp_path / f"labels{ending}"
     with open_label_stack(path, STACK.shape) as stack:
-        stack.write(2, STACK[0])
-        stack.write(0, STACK[0])
-        stack.write(2, STACK[2])
+        stack.write(2, whole(STACK[0]))
+        stack.write(0, whole(STACK[0]))
+        stack.write(2, whole(STACK[2]))
         assert not path.exists()
     expected = STACK.copy()
     expected[[1, 3]] = 0
@@ -74,7 +75,7 @@ def test_a_large_plane_is_written_and_looked_through_in_tiles(tmp_path, axis, mo
     path = tmp_path / "labels.zarr"
     with open_label_stack(path, STACK.shape, axis=axis) as stack:
         for index in range(len(planes)):
-            stack.write_parts(index, part_of(index))
+            stack.write(index, part_of(index))
         assert stack.missing([5, STACK.max(), 1000]) == {1000}
     np.testing.assert_array_equal(contents(path), STACK)
     assert np.max(asked) == 3
@@ -84,7 +85,7 @@ def test_a_large_plane_is_written_and_looked_through_in_tiles(tmp_path, axis, mo
 def test_a_plane_of_ordinary_size_is_written_at_once(tmp_path):
     asked = []
     with open_label_stack(tmp_path / "labels.tif", STACK.shape) as stack:
-        stack.write_parts(2, lambda *part: (asked.append(part), STACK[2][part])[1])
+        stack.write(2, lambda *part: (asked.append(part), STACK[2][part])[1])
     assert asked == [(slice(0, 5), slice(0, 6))]
     np.testing.assert_array_equal(contents(tmp_path / "labels.tif")[2], STACK[2])
 
@@ -105,7 +106,7 @@ def test_planes_along_another_axis_keep_the_order_of_axes(tmp_path, ending, axis
     path = tmp_path / f"labels{ending}"
     with open_label_stack(path, STACK.shape, axis=axis) as stack:
         for index in range(STACK.shape[axis]):
-            stack.write(index, np.take(STACK, index, axis))
+            stack.write(index, whole(np.take(STACK, index, axis)))
     np.testing.assert_array_equal(contents(path), STACK)
 
 
@@ -116,7 +117,7 @@ def test_an_interrupted_stack_keeps_the_old_file_and_the_finished_planes(tmp_pat
 
     def interrupted():
         with open_label_stack(path, STACK.shape) as stack:
-            stack.write(1, STACK[3])
+            stack.write(1, whole(STACK[3]))
             raise error
 
     with pytest.raises(error) as caught:
@@ -149,8 +150,8 @@ import os, sys, numpy as np
 from napari_anysam.images.label_stack import open_label_stack
 stack = np.arange(4 * 5 * 6, dtype=np.uint16).reshape(4, 5, 6)
 with open_label_stack(sys.argv[1], stack.shape) as labels:
-    labels.write(0, stack[0])
-    labels.write(1, 0 * stack[1])
+    labels.write(0, lambda *part: stack[0][part])
+    labels.write(1, lambda *part: 0 * stack[1][part])
     os.kill(os.getpid(), 9)
 """
 
@@ -187,7 +188,7 @@ def test_a_stack_begins_anew_where_asked(killed):
     (unfinished_folder(killed) / "state").write_bytes(b"of the old run")
     with open_label_stack(killed, STACK.shape, before="restart") as stack:
         assert not (stack.folder / "state").exists()
-        stack.write(3, STACK[3])
+        stack.write(3, whole(STACK[3]))
     assert not contents(killed)[:3].any()
 
 
@@ -198,7 +199,7 @@ def test_what_tells_of_labels_that_are_gone_is_not_gone_on_with(killed):
     (folder / "labels.zarr").rename(folder / "discarded.zarr")
     with open_label_stack(killed, STACK.shape, before="resume") as stack:
         assert names(stack.folder) == ["labels.zarr", "lock"]
-        stack.write(3, STACK[3])
+        stack.write(3, whole(STACK[3]))
     assert not contents(killed)[:3].any()
 
 
@@ -220,13 +221,13 @@ def test_two_processes_do_not_write_one_stack(tmp_path):
             open_label_stack(path, STACK.shape, before="resume"),
         ):
             pass
-        stack.write(0, STACK[0])
+        stack.write(0, whole(STACK[0]))
     assert names(tmp_path) == [path.name]
 
 
 def test_it_knows_which_objects_are_missing(tmp_path):
     with open_label_stack(tmp_path / "labels.zarr", STACK.shape) as stack:
-        stack.write(2, STACK[2])
+        stack.write(2, whole(STACK[2]))
         assert stack.missing([7, int(STACK[2].max())]) == {7}
         assert not stack.missing([])
 
@@ -234,7 +235,7 @@ def test_it_knows_which_objects_are_missing(tmp_path):
 def test_a_zarr_is_ome_zarr_with_the_images_pixel_size(tmp_path):
     path = tmp_path / "labels.zarr"
     with open_label_stack(path, STACK.shape, axes="tyx", scale=(2, 0.5, 0.25)) as stack:
-        stack.write(0, STACK[0])
+        stack.write(0, whole(STACK[0]))
     image = read_image(path)
     assert (image.axes, image.scale) == ("TYX", (2, 0.5, 0.25))
     assert "image-label" in zarr.open_group(path, mode="r").attrs["ome"]
@@ -256,10 +257,10 @@ def test_memory_does_not_grow_with_the_planes(tmp_path):
     plane = np.zeros((1024, 1024), np.uint16)
     path = Path(tmp_path / "labels.tif")
     with open_label_stack(path, (80, *plane.shape)) as stack:
-        stack.write(0, plane)
+        stack.write(0, whole(plane))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for index in range(80):
             plane[:] = index
-            stack.write(index, plane)
+            stack.write(index, whole(plane))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 60_000  # kB; all planes together are 160 MB

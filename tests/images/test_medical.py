@@ -14,6 +14,7 @@ import SimpleITK
 from hypothesis import given
 from hypothesis import strategies as st
 
+from label_planes import whole
 from medical_files import (
     INTERCEPT,
     ORIGIN,
@@ -117,7 +118,7 @@ def test_a_stack_that_grows_keeps_it_too(tmp_path, axis):
     path = tmp_path / "labels.nii.gz"
     with open_label_stack(path, labels.shape, axis=axis, geometry=geometry) as stack:
         for index in range(labels.shape[axis]):
-            stack.write(index, labels.take(index, axis))
+            stack.write(index, whole(labels.take(index, axis)))
     written = SimpleITK.ReadImage(str(path))
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(written), labels)
     np.testing.assert_allclose(geometry_of(written), geometry_of(source), atol=1e-5)
@@ -129,7 +130,7 @@ def test_a_volume_that_was_not_finished_is_gone_on_with(tmp_path):
 
     def write_half():
         with open_label_stack(path, (2, 3, 4), geometry=geometry) as stack:
-            stack.write(0, np.ones((3, 4)))
+            stack.write(0, whole(np.ones((3, 4))))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -137,7 +138,7 @@ def test_a_volume_that_was_not_finished_is_gone_on_with(tmp_path):
     kept = read_image(unfinished_folder(path) / "labels.zarr").array
     assert kept[...].sum(axis=(1, 2)).tolist() == [12, 0]
     with open_label_stack(path, (2, 3, 4), geometry=geometry, before="resume") as stack:
-        stack.write(1, np.full((3, 4), 2))
+        stack.write(1, whole(np.full((3, 4), 2)))
     found = read_labels(path)
     assert found.array.sum(axis=(1, 2)).tolist() == [12, 24]
     np.testing.assert_allclose(found.geometry.affine, geometry.affine, atol=1e-5)

@@ -123,7 +123,7 @@ def open_label_stack(
     Yields
     ------
     LabelStack
-        Its ``write`` and ``write_parts`` may be called in any order and more than once for a plane.
+        Its ``write`` may be called in any order and more than once for a plane.
 
     Raises
     ------
@@ -195,21 +195,10 @@ class LabelStack:
             replace_folder(self._labels, make)
         self._array = _opened(self._labels, shape, dtype)
 
-    def write(self, index: int, labels: NDArray[Any]) -> None:
-        """Write a plane of the stack, or replace the one that was written before.
+    def write(self, index: int, part: Callable[[slice, slice], NDArray[Any]]) -> None:
+        """Write a plane, or replace the one that was written before.
 
-        Parameters
-        ----------
-        index : int
-            Along the stack's axis.
-        labels : integer array
-            The plane, in the shape of the two other axes.
-        """
-        with disk_errors(self._target):
-            self._array[self._key(index)] = labels
-
-    def write_parts(self, index: int, part: Callable[[slice, slice], NDArray[Any]]) -> None:
-        """Write a plane chunk by chunk (`plane_chunks.py`); a huge one is never held as a whole.
+        It is asked for chunk by chunk (``plane_chunks.py``): a huge one is never held as a whole.
 
         Parameters
         ----------
