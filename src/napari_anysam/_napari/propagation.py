@@ -172,6 +172,7 @@ class Propagation:
         self._change = LabelChange()
         self._record: ModelRecord | None = None
         self._keeper: StateKeeper | None = None
+        self._unseen: set[PlaneFrame] = set()
         self._refreshed = time.monotonic()
         self._ticket: Ticket | None = None
         self._session = work.session
@@ -322,17 +323,19 @@ class Propagation:
         found = {(object_id, frame.number): mask for object_id, mask in masks.items()}
         keyed = {key: mask for key, mask in found.items() if key not in self._locked}
         self.work.write(self._change, keyed, frame, keep_erased=True)
+        self._unseen.add(frame)
         self._on_written(keyed)
 
     def _frame_at(self, position: int) -> PlaneFrame:
         return self._frame.at(self._where.axis, position)
 
     def _refresh(self, *, now: bool = False) -> None:
-        """Show what was written, ten times a second at most."""
+        """Show what was written, ten times a second at most; drawing takes long."""
         if now or time.monotonic() - self._refreshed > _REFRESH_SECONDS:
             self._refreshed = time.monotonic()
-            if self.work.target is not None:
+            if self.work.target is not None and self.work.shows(self._unseen):
                 self.work.target.layer.refresh()
+            self._unseen.clear()
             self._on_change()
 
     def _finish(self, error: Exception | None) -> None:

@@ -114,6 +114,14 @@ class Workspace:
             self.session.prompts.update(self.prompts.collect(frame))
         return frame
 
+    def shows(self, planes: Collection[PlaneFrame]) -> bool:
+        """Tell whether the viewer may show some of these planes now; in 3D it shows all."""
+        try:
+            shown = current_frame(self._viewer.dims, self.image)
+        except ImageError:
+            return bool(planes)
+        return any(one == shown or one.order != shown.order for one in planes)
+
     def choose_labels(self, layer: Labels | None) -> None:
         """Write into this layer from now on; None stands for a new layer at the first mask."""
         if layer is not None:
