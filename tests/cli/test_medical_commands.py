@@ -10,6 +10,7 @@ import pytest
 import SimpleITK
 from cli_helpers import discs, iou
 
+from label_planes import whole
 from medical_files import SPACING, geometry_of, itk_image, write_ct_series
 from napari_anysam.images.files import read_image, read_labels
 from napari_anysam.images.label_stack import open_label_stack
@@ -142,7 +143,7 @@ def test_labels_without_units_are_measured_in_those_of_the_volume(anysam, ball, 
     labels, table = tmp_path / "labels.zarr", tmp_path / "objects.csv"
     with open_label_stack(labels, truth.shape) as stack:
         for index, plane in enumerate(truth):
-            stack.write(index, plane)
+            stack.write(index, whole(plane))
     assert anysam("export", labels, "--image", path, "-o", table)[0] == 0
     with table.open(newline="") as file:
         (row,) = csv.DictReader(file)
