@@ -99,7 +99,7 @@ class Run:
             for number, result in enumerate(results):
                 if fault == "disk" and number == after:
                     disk.enter_context(no_file_larger_than(room))
-                labels.write(result.index, result.labels)
+                labels.write(result.index, result.labels_in)
                 self.written.append((result.index, result.labels))
                 if fault == "close" and number == after:
                     results.close()
