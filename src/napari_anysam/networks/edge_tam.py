@@ -102,7 +102,8 @@ class EdgeTamReader(MemoryReader):
         perceiver = self._network.spatial_perceiver
         return len(perceiver.latents) + len(perceiver.latents_2d)
 
-    def _fused(self, memories: torch.Tensor) -> bool:  # noqa: ARG002 - as in the base class
+    @property
+    def _fused(self) -> bool:
         """Say no: the package's cross-attention would rotate every token of a memory."""
         return False
 

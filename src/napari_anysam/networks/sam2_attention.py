@@ -8,10 +8,9 @@ savings that change nothing but rounding:
 - Attention weights are applied to the memories themselves (64 channels) and the value projection
   (256 channels) comes after. That is exact, because there is one head and the weights of a row add
   up to one, and takes a third of the multiplications out of cross-attention. The fused kernel
-  cannot do that, and is left in place where it pays more: on GPUs, and for large networks in
-  float32.
+  cannot do that, and is left in place on GPUs, where it pays more.
 - On the CPU, cross-attention is a few large matrix products instead of the fused kernel, which is
-  three times slower there in bfloat16, and slower in float32 for small networks.
+  three times slower there in bfloat16, and a little slower in float32.
 """
 
 from __future__ import annotations
@@ -34,8 +33,6 @@ __all__ = ["MemoryReader", "PlaneTokens", "rotated"]
 _BATCH_TOKENS_CPU = 2**15
 _BATCH_TOKENS = 2**18
 _ROWS = 256
-_FUSED_KEYS = 2**13
-"""Keys above which the fused kernel is as fast in float32, and keeps more cores busy."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +133,7 @@ class MemoryReader:
         self, layer: Any, tokens: torch.Tensor, positions: torch.Tensor, memory: _MemoryTokens
     ) -> torch.Tensor:
         """As ``MemoryAttentionLayer._forward_ca``."""
-        if self._fused(memory.values):
+        if self._fused:
             crossed: torch.Tensor = layer._forward_ca(
                 tokens, memory.values, positions, memory.positions, memory.pointer_tokens
             )
@@ -161,10 +158,10 @@ class MemoryReader:
         """Rotate the keys (B, r * h * w, d) of r memories by their places."""
         return rotated(keys, self._rotations(attention))
 
-    def _fused(self, memories: torch.Tensor) -> bool:
-        """Tell whether the package's own cross-attention is the better choice."""
-        many = memories.shape[1] > _FUSED_KEYS
-        return not self._on_cpu or (many and memories.dtype == torch.float32)
+    @property
+    def _fused(self) -> bool:
+        """Whether the package's own cross-attention is the better choice."""
+        return not self._on_cpu
 
     def _rotations(self, attention: Any) -> torch.Tensor:
         """Return the rotary encoding (h * w, d / 2), complex."""
