@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from app_model import Application
 from gui_scenes import drifting_disc
+from kept_work import KeptWork
 from napari._app_model._app import NapariApplication, _napari_names
 from napari._qt._qapp_model.qactions import init_qactions
 from napari.plugins import _initialize_plugins
@@ -24,6 +25,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QCheckBox
 from superqt import QCollapsible
 
+from napari_anysam._napari import autosave, session_keeper
 from napari_anysam._napari.active_model import active_model
 from napari_anysam._napari.segment_widget import SegmentWidget
 from napari_anysam._napari.status import Stage
@@ -241,3 +243,19 @@ def new_desk(make_napari_viewer_proxy, loaded_model):
 def _own_preferences(monkeypatch, tmp_path):
     """Keep what tests set out of this user's preferences, and of the next test's."""
     monkeypatch.setenv("ANYSAM_CONFIG", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def open_kept(loaded_model, monkeypatch):
+    """Return what opens a TIFF file as a ``KeptWork`` that saves after every step and plane."""
+    monkeypatch.setattr(autosave, "QUIET_SECONDS", 0.01)
+    monkeypatch.setattr(session_keeper, "RUN_SECONDS", 0.0)
+    opened = []
+
+    def open_image(path):
+        opened.append(KeptWork(path))
+        return opened[-1]
+
+    yield open_image
+    for work in opened:
+        work.close()

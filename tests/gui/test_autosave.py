@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 from gui_scenes import blobs, drifting_disc
+from kept_work import KeptWork
 from napari.layers import Labels
 from napari.plugins import _initialize_plugins
-from windowless import Work
 
 from napari_anysam._napari import autosave
-from napari_anysam._napari.session_keeper import SessionKeeper
 from napari_anysam._napari.status import Stage
 from napari_anysam.errors import SessionError
 from napari_anysam.segmentation.replay import replay
@@ -23,19 +22,6 @@ from napari_anysam.segmentation.session_files import load_session, lock_session
 
 FIRST, SECOND = (40, 40), (60, 95)
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class KeptWork(Work):
-    """A viewer model whose sessions are saved, on an image from a file."""
-
-    def __init__(self, path) -> None:
-        super().__init__(tifffile.imread(path), name=path.stem)
-        self.image._source = self.image.source.model_copy(update={"path": str(path)})
-        self.keeper = SessionKeeper(self.viewer, self.control, self.calls.put)
-
-    def close(self) -> None:
-        self.keeper.close()
-        self.control.close()
 
 
 @pytest.fixture

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 from gui_scenes import blobs
-from windowless import Work
 
-from napari_anysam._napari import autosave, runs, session_keeper
+from napari_anysam._napari import runs
 from napari_anysam._napari.propagation import StackRange
-from napari_anysam._napari.session_keeper import SessionKeeper
 from napari_anysam._napari.session_snapshot import snapshot
 from napari_anysam._napari.status import Stage
 from napari_anysam.images.label_pyramid import LabelPyramid
@@ -36,32 +34,6 @@ def crossing_discs():
 def path(tmp_path):
     tifffile.imwrite(tmp_path / "stack.tif", crossing_discs())
     return tmp_path / "stack.tif"
-
-
-@pytest.fixture
-def open_work(loaded_model, monkeypatch):
-    monkeypatch.setattr(autosave, "QUIET_SECONDS", 0.01)
-    monkeypatch.setattr(session_keeper, "RUN_SECONDS", 0.0)
-    opened = []
-
-    def open_image(path):
-        work = Work(tifffile.imread(path), name=path.stem)
-        work.image._source = work.image.source.model_copy(update={"path": str(path)})
-        work.keeper = SessionKeeper(work.viewer, work.control, work.calls.put)
-        opened.append(work)
-        return work
-
-    yield open_image
-    for work in opened:
-        close(work)
-
-
-def close(work):
-    """Close as the dock does."""
-    if work.keeper is not None:
-        work.keeper.close()
-        work.control.close()
-        work.keeper = None
 
 
 def mark(work):
@@ -128,10 +100,10 @@ def whole():
 
 
 @pytest.fixture
-def expected(whole, open_work, path):
+def expected(whole, open_kept, path):
     def labels_of(direction="both"):
         if direction not in whole:
-            work = open_work(path)
+            work = open_kept(path)
             work.keeper.enabled = False
             mark(work)
             go_on(work, direction)
@@ -152,10 +124,10 @@ def assert_whole(work, expected):
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "both"])
 def test_a_cancelled_run_goes_on_with_the_result_of_one_that_never_ended(
-    open_work, path, expected, direction
+    open_kept, path, expected, direction
 ):
     labels = expected(direction)
-    work = open_work(path)
+    work = open_kept(path)
     mark(work)
     cancel_after(work, 2, direction)
     reached = offered(work, direction)
@@ -170,9 +142,9 @@ def test_a_cancelled_run_goes_on_with_the_result_of_one_that_never_ended(
     assert offered(work, direction) is None
 
 
-def test_a_run_can_be_ended_and_gone_on_with_many_times(open_work, path, expected):
+def test_a_run_can_be_ended_and_gone_on_with_many_times(open_kept, path, expected):
     labels = expected()
-    work = open_work(path)
+    work = open_kept(path)
     mark(work)
     planes = []
     cancel_after(work, 2)  # the first result is the mask that was accepted, which is there already
@@ -184,9 +156,9 @@ def test_a_run_can_be_ended_and_gone_on_with_many_times(open_work, path, expecte
     assert_whole(work, labels)
 
 
-def test_undo_takes_back_each_sitting_and_a_sitting_can_be_done_again(open_work, path, expected):
+def test_undo_takes_back_each_sitting_and_a_sitting_can_be_done_again(open_kept, path, expected):
     labels = expected()
-    work = open_work(path)
+    work = open_kept(path)
     mark(work)
     before = work.labels.copy()
     cancel_after(work, 3)
@@ -208,17 +180,17 @@ def test_undo_takes_back_each_sitting_and_a_sitting_can_be_done_again(open_work,
 
 @pytest.mark.parametrize("direction", ["both", "backward"])
 def test_a_closed_run_goes_on_in_another_window_and_is_replayed(
-    open_work, path, expected, direction
+    open_kept, path, expected, direction
 ):
     labels = expected(direction)
     folder = path.with_suffix(".anysam")
-    work = open_work(path)
+    work = open_kept(path)
     mark(work)
     run_until(work, 3, direction)
-    close(work)
+    work.close()
     assert len(list(folder.glob("state-*"))) == 1
 
-    again = open_work(path)
+    again = open_kept(path)
     again.keeper.resume(folder, load_session(folder))
     wanted = again.control.stacks.take_run_to_resume()
     assert (wanted.start, wanted.stop, wanted.direction) == (0, PLANES, direction)
@@ -227,7 +199,7 @@ def test_a_closed_run_goes_on_in_another_window_and_is_replayed(
     go_on(again, direction)
     assert_whole(again, labels)
     made = again.labels.copy()
-    close(again)
+    again.close()
     assert list(folder.glob("state-*")) == []
 
     loaded = load_session(folder)
@@ -235,11 +207,11 @@ def test_a_closed_run_goes_on_in_another_window_and_is_replayed(
     np.testing.assert_array_equal(replay(loaded, again.image.data), made)
 
 
-def test_what_a_kill_leaves_goes_on(open_work, path, expected, tmp_path):
+def test_what_a_kill_leaves_goes_on(open_kept, path, expected, tmp_path):
     """A copy of the folder, taken while the run goes on, is what a kill leaves."""
     labels = expected()
     folder, copy = path.with_suffix(".anysam"), tmp_path / "copy" / "stack.anysam"
-    work = open_work(path)
+    work = open_kept(path)
     mark(work)
     run_until(work, 2)
     work.wait(lambda: list(folder.glob("state-*.safetensors")))
@@ -248,7 +220,7 @@ def test_what_a_kill_leaves_goes_on(open_work, path, expected, tmp_path):
     loaded = load_session(copy)
     assert loaded.session.reached.results <= loaded.session.journal[-1].run.results
 
-    again = open_work(path)
+    again = open_kept(path)
     again.keeper.resume(copy, loaded)
     assert offered(again).reached is loaded.session.reached
     go_on(again)
@@ -256,21 +228,21 @@ def test_what_a_kill_leaves_goes_on(open_work, path, expected, tmp_path):
 
 
 @pytest.mark.parametrize("how", ["missing", "damaged", "too large"])
-def test_without_its_state_a_run_begins_anew_and_says_so(open_work, path, monkeypatch, how):
+def test_without_its_state_a_run_begins_anew_and_says_so(open_kept, path, monkeypatch, how):
     folder = path.with_suffix(".anysam")
     if how == "too large":
         monkeypatch.setattr(recent_states, "MOST_BYTES", 1000)
-    work = open_work(path)
+    work = open_kept(path)
     mark(work)
     cancel_after(work, 3)
-    close(work)
+    work.close()
     for state in folder.glob("state-*"):
         assert how != "too large"
         state.unlink() if how == "missing" else state.write_bytes(state.read_bytes()[:-9])
 
     said = []
     monkeypatch.setattr(runs, "show_info", said.append)
-    again = open_work(path)
+    again = open_kept(path)
     again.keeper.resume(folder, load_session(folder))
     reached = offered(again)
     assert reached.reached is None
@@ -334,8 +306,8 @@ def delete_one(work):
         delete_one,
     ],
 )
-def test_a_run_begins_anew_where_something_else_is_asked_for(open_work, path, change):
-    work = open_work(path)
+def test_a_run_begins_anew_where_something_else_is_asked_for(open_kept, path, change):
+    work = open_kept(path)
     work.keeper.enabled = False
     mark(work)
     cancel_after(work, 4)
@@ -347,8 +319,8 @@ def test_a_run_begins_anew_where_something_else_is_asked_for(open_work, path, ch
         assert begun(work) == 0
 
 
-def test_another_range_or_direction_begins_anew(open_work, path):
-    work = open_work(path)
+def test_another_range_or_direction_begins_anew(open_kept, path):
+    work = open_kept(path)
     mark(work)
     cancel_after(work, 4)
     stacks = work.control.stacks
@@ -358,9 +330,9 @@ def test_another_range_or_direction_begins_anew(open_work, path):
     assert offered(work) is not None
 
 
-def test_what_is_named_selected_or_painted_meanwhile_changes_nothing(open_work, path, expected):
+def test_what_is_named_selected_or_painted_meanwhile_changes_nothing(open_kept, path, expected):
     labels = expected()[0].copy()
-    work = open_work(path)
+    work = open_kept(path)
     mark(work)
     cancel_after(work, 4)
     work.control.name_class(1, "cell")
@@ -372,8 +344,8 @@ def test_what_is_named_selected_or_painted_meanwhile_changes_nothing(open_work, 
     np.testing.assert_array_equal(work.labels, labels)
 
 
-def test_it_can_begin_anew_all_the_same(open_work, path):
-    work = open_work(path)
+def test_it_can_begin_anew_all_the_same(open_kept, path):
+    work = open_kept(path)
     mark(work)
     cancel_after(work, 4)
     work.control.stacks.propagate_anew(where())
@@ -382,10 +354,10 @@ def test_it_can_begin_anew_all_the_same(open_work, path):
 
 
 def test_a_run_that_an_error_ended_goes_on_when_the_error_is_gone(
-    open_work, path, expected, monkeypatch
+    open_kept, path, expected, monkeypatch
 ):
     labels = expected()
-    work = open_work(path)
+    work = open_kept(path)
     mark(work)
     model = work.control._clicking.running.model
     asked = []
@@ -404,18 +376,18 @@ def test_a_run_that_an_error_ended_goes_on_when_the_error_is_gone(
     assert_whole(work, labels)
 
 
-def test_labels_in_a_store_go_on_too(open_work, path, expected, tmp_path):
+def test_labels_in_a_store_go_on_too(open_kept, path, expected, tmp_path):
     labels = expected()[0]
     folder, store = path.with_suffix(".anysam"), tmp_path / "labels.zarr"
-    work = open_work(path)
+    work = open_kept(path)
     work.control.keep_labels_in(store)
     mark(work)
     run_until(work, 3)
-    close(work)
+    work.close()
     loaded = load_session(folder)
     assert isinstance(loaded.labels, LabelPyramid)
 
-    again = open_work(path)
+    again = open_kept(path)
     again.keeper.resume(folder, loaded)
     assert offered(again).results >= 3
     go_on(again)
@@ -423,8 +395,8 @@ def test_labels_in_a_store_go_on_too(open_work, path, expected, tmp_path):
     np.testing.assert_array_equal(held[(slice(None),) * 3], labels)
 
 
-def test_a_snapshot_of_a_run_is_never_behind_its_state(open_work, path):
-    work = open_work(path)
+def test_a_snapshot_of_a_run_is_never_behind_its_state(open_kept, path):
+    work = open_kept(path)
     work.keeper.enabled = False
     mark(work)
     work.control.stacks.propagate(where())
@@ -439,13 +411,13 @@ def test_a_snapshot_of_a_run_is_never_behind_its_state(open_work, path):
 
 
 @pytest.mark.gui
-def test_a_closed_window_is_gone_on_with_by_the_button(new_desk, path, expected, open_work):
+def test_a_closed_window_is_gone_on_with_by_the_button(new_desk, path, expected, open_kept):
     labels = expected()
     desk, folder = new_desk, path.with_suffix(".anysam")
-    first = open_work(path)
+    first = open_kept(path)
     mark(first)
     run_until(first, 3)
-    close(first)
+    first.close()
 
     desk.widget.session.open(folder)
     stack = desk.widget.stack

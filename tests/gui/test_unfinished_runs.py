@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 import tifffile
 from gui_scenes import drifting_disc
-from windowless import Work
 
-from napari_anysam._napari import autosave, session_keeper
 from napari_anysam._napari.propagation import StackRange
-from napari_anysam._napari.session_keeper import SessionKeeper
 from napari_anysam._napari.status import Stage
 from napari_anysam.errors import SessionError
 from napari_anysam.segmentation.replay import replay
@@ -24,32 +21,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def path(tmp_path):
     tifffile.imwrite(tmp_path / "stack.tif", np.concatenate([drifting_disc(8)] * 3))
     return tmp_path / "stack.tif"
-
-
-@pytest.fixture
-def open_work(loaded_model, monkeypatch):
-    monkeypatch.setattr(autosave, "QUIET_SECONDS", 0.01)
-    monkeypatch.setattr(session_keeper, "RUN_SECONDS", 0.0)
-    opened = []
-
-    def open_image(path):
-        work = Work(tifffile.imread(path), name=path.stem)
-        work.image._source = work.image.source.model_copy(update={"path": str(path)})
-        work.keeper = SessionKeeper(work.viewer, work.control, work.calls.put)
-        opened.append(work)
-        return work
-
-    yield open_image
-    for work in opened:
-        close(work)
-
-
-def close(work):
-    """Close as the dock does."""
-    if work.keeper is not None:
-        work.keeper.close()
-        work.control.close()
-        work.keeper = None
 
 
 def begin_run(work):
@@ -68,9 +39,9 @@ def saved_run(folder):
     return None if entry is None or entry.run is None else (loaded, entry.run)
 
 
-def test_what_a_run_has_written_is_saved_before_its_end(open_work, path):
+def test_what_a_run_has_written_is_saved_before_its_end(open_kept, path):
     """A kill finds what was saved last."""
-    work, folder = open_work(path), path.with_suffix(".anysam")
+    work, folder = open_kept(path), path.with_suffix(".anysam")
     begin_run(work)
     work.wait(lambda: saved_run(folder) is not None)
     assert work.stage is Stage.PROPAGATING
@@ -85,12 +56,12 @@ def test_what_a_run_has_written_is_saved_before_its_end(open_work, path):
     assert len(load_session(folder).session.journal) == 2
 
 
-def test_a_dock_closed_in_a_run_leaves_a_prefix_that_is_gone_on_with(open_work, path):
+def test_a_dock_closed_in_a_run_leaves_a_prefix_that_is_gone_on_with(open_kept, path):
     folder = path.with_suffix(".anysam")
-    work = open_work(path)
+    work = open_kept(path)
     begin_run(work)
     work.wait(lambda: work.control.status.done >= 5)
-    close(work)
+    work.close()
     loaded, run = saved_run(folder)
     assert 5 <= run.results < PLANES
     written = work.viewer.layers["stack labels"].data
@@ -98,7 +69,7 @@ def test_a_dock_closed_in_a_run_leaves_a_prefix_that_is_gone_on_with(open_work, 
     assert len(loaded.hand_edits) == 0
     assert np.array_equal(replay(loaded, work.image.data), written)
 
-    again = open_work(path)
+    again = open_kept(path)
     again.keeper.resume(folder, loaded)
     again.wait(lambda: again.stage in (Stage.READY, Stage.PREVIEW))
     assert np.array_equal(again.labels, written)
@@ -110,7 +81,7 @@ def test_a_dock_closed_in_a_run_leaves_a_prefix_that_is_gone_on_with(open_work, 
 
 
 @pytest.mark.gui
-def test_a_window_closed_in_a_run_leaves_its_planes_as_a_run(new_desk, open_work, path):
+def test_a_window_closed_in_a_run_leaves_its_planes_as_a_run(new_desk, open_kept, path):
     desk, folder = new_desk, path.with_suffix(".anysam")
     image = desk.add(tifffile.imread(path), name="stack")
     image._source = image.source.model_copy(update={"path": str(path)})
@@ -126,7 +97,7 @@ def test_a_window_closed_in_a_run_leaves_its_planes_as_a_run(new_desk, open_work
     assert len(loaded.hand_edits) == 0
     assert loaded.labels.any(axis=(1, 2)).sum() == run.results
 
-    again = open_work(path)
+    again = open_kept(path)
     again.keeper.resume(folder, loaded)
     again.wait(lambda: again.stage in (Stage.READY, Stage.PREVIEW))
     assert np.array_equal(again.labels, loaded.labels)

@@ -259,10 +259,10 @@ def measurements(tmp_path, monkeypatch):
     return default_measurements()
 
 
-def test_a_run_measures_what_following_costs(nano, moving_discs, measurements):
-    tracker = Tracker(nano, Planes(moving_discs[0]), AS_IT_IS)
-    known = Measurement(
-        nano.name,
+def encoded_before(model):
+    """Return what is known of a model that was clicked with and has followed nothing yet."""
+    return Measurement(
+        model.name,
         "cpu",
         "fp32",
         1e-6,
@@ -270,8 +270,13 @@ def test_a_run_measures_what_following_costs(nano, moving_discs, measurements):
         threads=1,
         date="2026",
         encodes=3,
-        image_size=nano.image_size,
+        image_size=model.image_size,
     )
+
+
+def test_a_run_measures_what_following_costs(nano, moving_discs, measurements):
+    tracker = Tracker(nano, Planes(moving_discs[0]), AS_IT_IS)
+    known = encoded_before(nano)
     measurements.record(known)
     prompt = Prompt(1, 0, mask=moving_discs[1][0] == 1)
     assert len(list(tracker.run([prompt]))) == len(moving_discs[0])
@@ -282,18 +287,7 @@ def test_a_run_measures_what_following_costs(nano, moving_discs, measurements):
 
 
 def test_a_short_run_measures_nothing(nano, moving_discs, measurements):
-    known = Measurement(
-        nano.name,
-        "cpu",
-        "fp32",
-        1e-6,
-        10**8,
-        threads=1,
-        date="2026",
-        encodes=3,
-        image_size=nano.image_size,
-    )
-    measurements.record(known)
+    measurements.record(encoded_before(nano))
     tracker = Tracker(nano, Planes(moving_discs[0][:5]), AS_IT_IS)
     assert list(tracker.run([Prompt(1, 0, mask=moving_discs[1][0] == 1)]))
     assert measurements.find(nano.name).track_seconds is None
