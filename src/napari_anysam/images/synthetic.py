@@ -161,22 +161,8 @@ def synthetic_divisions(
     parents : dict
         Daughter to mother.
     """
-    rng = np.random.default_rng(seed)
-    count, height, width = shape
-    plane = (height, width)
-    cells = [_random_cell(rng, centre) for centre in _spread(rng, plane, (1.0, 1.0), 70.0)]
-    velocity = rng.normal(0, 1.0, (len(cells), 2))
-    texture = _smooth_noise(rng, (512, 512), (3.0, 3.0))
-    uneven = _uneven(rng, plane) * 12.0
-    labels = np.zeros(shape, np.uint16)
-    light = np.zeros(shape)
-    parents: dict[int, int] = {}
-    family = _dividing(rng, cells, velocity, plane, count, divisions, parents)
-    for t, numbered in enumerate(family):
-        for number, cell in numbered:
-            _draw(labels[t], light[t], cell, number, 1.0, _carried(texture, cell, plane))
-        light[t] = ndi.gaussian_filter(light[t], 1.3) + uneven
-    return _photographed(rng, light), _renumbered(labels), _links_in(labels, parents)
+    image, labels, parents = synthetic_volume_divisions(seed, (shape[0], 1, *shape[1:]), divisions)
+    return image[:, 0], labels[:, 0], parents
 
 
 def synthetic_volume_divisions(
